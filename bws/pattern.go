@@ -1,0 +1,85 @@
+package bws
+
+import (
+	"errors"
+	"strings"
+)
+
+// ErrInvalidPattern is what [ParsePattern] returns for a pattern that could never match a person.
+var ErrInvalidPattern = errors.New(
+	"not a BCID pattern of the form storage/partition/class, with * for any part and a class other than 0")
+
+// Pattern matches BCIDs part by part: each part is either exactly one value or any. The zero value matches nobody.
+type Pattern struct {
+	bcid                               BCID
+	anyStorage, anyPartition, anyClass bool
+}
+
+// ParsePattern reads a pattern in the notation of a BCID with * for parts that may be anything: bioid/9876/*.
+// A part that no BCID of a person could have (class 0, leading zeros, a number beyond 32 bits) is an error.
+func ParsePattern(s string) (Pattern, error) {
+	storage, rest, ok := cutPart(s)
+	if !ok {
+		return Pattern{}, ErrInvalidPattern
+	}
+	partition, class, ok := cutPart(rest)
+	if !ok {
+		return Pattern{}, ErrInvalidPattern
+	}
+	return PatternOf(storage, partition, class)
+}
+
+// PatternOf is [ParsePattern] for parts that are known one by one.
+func PatternOf(storage, partition, class string) (Pattern, error) {
+	var p Pattern
+	if p.anyStorage = storage == "*"; !p.anyStorage {
+		if !isStorage(storage) {
+			return Pattern{}, ErrInvalidPattern
+		}
+		p.bcid.Storage = storage
+	}
+	var ok bool
+	if p.anyPartition = partition == "*"; !p.anyPartition {
+		if p.bcid.Partition, ok = parseInt32(partition); !ok {
+			return Pattern{}, ErrInvalidPattern
+		}
+	}
+	if p.anyClass = class == "*"; !p.anyClass {
+		if p.bcid.Class, ok = parseInt32(class); !ok || p.bcid.Class == 0 {
+			return Pattern{}, ErrInvalidPattern
+		}
+	}
+	return p, nil
+}
+
+// PatternFor returns the pattern that matches exactly one person.
+func PatternFor(person BCID) Pattern { return Pattern{bcid: person} }
+
+// Match reports whether p covers b. Only a BCID of a person is ever covered: neither the zero value nor class 0 is.
+func (p Pattern) Match(b BCID) bool {
+	return b.IsPerson() &&
+		(p.anyStorage || p.bcid.Storage == b.Storage) &&
+		(p.anyPartition || p.bcid.Partition == b.Partition) &&
+		(p.anyClass || p.bcid.Class == b.Class)
+}
+
+// BCID returns the one person p matches, and false if it may match several.
+func (p Pattern) BCID() (BCID, bool) {
+	one := !p.anyStorage && !p.anyPartition && !p.anyClass && p.bcid.IsPerson()
+	return p.bcid, one
+}
+
+// String returns the pattern in the notation of [ParsePattern].
+func (p Pattern) String() string {
+	parts := strings.SplitN(BCID{Storage: "*", Partition: p.bcid.Partition, Class: p.bcid.Class}.String(), "/", 3)
+	if !p.anyStorage {
+		parts[0] = p.bcid.Storage
+	}
+	if p.anyPartition {
+		parts[1] = "*"
+	}
+	if p.anyClass {
+		parts[2] = "*"
+	}
+	return strings.Join(parts, "/")
+}

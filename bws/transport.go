@@ -1,0 +1,54 @@
+package bws
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+const (
+	// idleConns bounds the connections kept open to the service, the only host the transport ever talks to.
+	idleConns = 64
+	idleTime  = 90 * time.Second
+	// connectTime bounds dialing and the TLS handshake, each. Go lets both run on after the call that wanted the
+	// connection has reached its deadline, for the next call to use.
+	connectTime = 10 * time.Second
+	// maxResponseHeader bounds the header of an answer, informational ones included.
+	maxResponseHeader = 16 << 10
+	// With HTTP/2, one dead connection would take all calls along until the system notices, which takes minutes.
+	pingAfter   = 15 * time.Second
+	pingTimeout = 5 * time.Second
+)
+
+// TransportConfig is how to reach the service. The zero value suits the public one.
+type TransportConfig struct {
+	// Proxy is an http, https or socks5 proxy, with userinfo if it wants credentials. Default: none; the proxy settings of
+	// the environment are not used.
+	Proxy *url.URL
+	// RootCAs are the authorities that may sign the service's certificate. Default: those of the system.
+	RootCAs *x509.CertPool
+}
+
+// NewTransport returns a transport made for one service: TLS 1.2 or later, no compression, small response headers,
+// connections kept open.
+func NewTransport(cfg TransportConfig) *http.Transport {
+	t := &http.Transport{
+		DialContext:            (&net.Dialer{Timeout: connectTime}).DialContext,
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: cfg.RootCAs},
+		TLSHandshakeTimeout:    connectTime,
+		DisableCompression:     true,
+		MaxIdleConns:           idleConns,
+		MaxIdleConnsPerHost:    idleConns,
+		IdleConnTimeout:        idleTime,
+		MaxResponseHeaderBytes: maxResponseHeader,
+		ForceAttemptHTTP2:      true,
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
+	}
+	if cfg.Proxy != nil {
+		t.Proxy = http.ProxyURL(cfg.Proxy)
+	}
+	return t
+}
