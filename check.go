@@ -1,0 +1,192 @@
+package caddybws
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+	"golang.org/x/net/http/httpguts"
+
+	"github.com/caddy-bws/caddy-bws/bws"
+	"github.com/caddy-bws/caddy-bws/internal/policy"
+)
+
+// check finds every mistake in the gate's options that shows without a request. It serves the Caddyfile, where it can say
+// the line, and JSON alike.
+func (g *Gate) check() error {
+	if err := checkServiceName(g.serviceName()); err != nil {
+		return err
+	}
+	for _, check := range []func() error{g.checkToken, g.checkAllow, g.checkPersons, g.checkScores, g.checkDemands, g.checkDeny} {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	_, err := newIdentity(g.IdentityHeaders)
+	return err
+}
+
+func (g *Gate) checkToken() error {
+	for i, s := range g.Token {
+		if err := s.check(); err != nil {
+			return err
+		}
+		if slices.ContainsFunc(g.Token[:i], func(other TokenSource) bool {
+			return other.Cookie == s.Cookie && other.headerName() == s.headerName()
+		}) {
+			return fmt.Errorf("token: %s is named twice; keep one", s)
+		}
+	}
+	return nil
+}
+
+func (s TokenSource) check() error {
+	set := 0
+	for _, present := range []bool{s.Cookie != "", s.Header != "", s.Bearer} {
+		if present {
+			set++
+		}
+	}
+	if set != 1 {
+		return errors.New("token: each source is exactly one of cookie, header and bearer")
+	}
+	// A cookie's name follows the grammar of a header's.
+	if !s.Bearer && !httpguts.ValidHeaderFieldName(s.Cookie+s.Header) {
+		return fmt.Errorf("token: %s: not a valid name", s)
+	}
+	if s.Header == "" {
+		return nil
+	}
+	switch name := http.CanonicalHeaderKey(s.Header); {
+	case name == "Authorization":
+		return errors.New("token: header Authorization: use bearer")
+	case name == "Cookie":
+		return errors.New("token: header Cookie: use cookie <name>")
+	case slices.Contains(unsettableHeaders, name):
+		return fmt.Errorf("token: header %s has a meaning of its own; use another name", name)
+	}
+	return nil
+}
+
+// String writes the source as in a Caddyfile.
+func (s TokenSource) String() string {
+	switch {
+	case s.Cookie != "":
+		return "cookie " + s.Cookie
+	case s.Bearer:
+		return "bearer"
+	}
+	return "header " + s.Header
+}
+
+func (g *Gate) checkAllow() error {
+	for i, action := range g.Allow {
+		if !action.Known() {
+			return fmt.Errorf("allow: unknown action %q: use verification, identification, enrollment or livenessdetection", action)
+		}
+		if slices.Contains(g.Allow[:i], action) {
+			return fmt.Errorf("allow: %s is named twice", action)
+		}
+	}
+	return nil
+}
+
+func (g *Gate) checkPersons() error {
+	if _, err := parsePersons(g.BCID); err != nil {
+		return err
+	}
+	for _, action := range g.actions() {
+		if len(g.BCID) > 0 && (action == bws.LiveDetection || action == bws.Enrollment) {
+			return fmt.Errorf("bcid: %s proves nobody's identity; remove bcid, or %s from allow", action, action)
+		}
+	}
+	return nil
+}
+
+func (g *Gate) checkScores() error {
+	if g.MinScore == nil {
+		if slices.Contains(g.Allow, bws.Identification) {
+			return errors.New("min_score is required when identification is allowed: without it the best match passes, however poor")
+		}
+	} else if err := checkFraction("min_score", *g.MinScore); err != nil {
+		return err
+	}
+	return checkFraction("min_margin", g.MinMargin)
+}
+
+func (g *Gate) checkDemands() error {
+	if g.MaxAge != 0 {
+		if err := checkDuration("max_age", g.MaxAge, time.Second, 24*time.Hour); err != nil {
+			return err
+		}
+	}
+	switch policy.Require(g.Require) {
+	case "", policy.RequireLiveDetection, policy.RequireChallenge, policy.RequireNone:
+		return nil
+	}
+	return fmt.Errorf("require: unknown value %q: use live_detection, challenge or none", g.Require)
+}
+
+func (g *Gate) checkDeny() error {
+	if g.Deny == nil {
+		return nil
+	}
+	switch g.Deny.Mode {
+	case "", denyRespond, denyError:
+		if g.Deny.To != "" {
+			return fmt.Errorf("deny: only redirect takes a URL, got %q", g.Deny.To)
+		}
+		return nil
+	case denyRedirect:
+		if g.Deny.To == "" {
+			return errors.New("deny redirect: the URL is missing")
+		}
+		if hasPlaceholder(g.Deny.To) {
+			return nil // looked at once it is resolved
+		}
+		return checkRedirect(g.Deny.To)
+	}
+	return fmt.Errorf("deny: unknown mode %q: use respond, error or redirect", g.Deny.Mode)
+}
+
+// checkRedirect accepts an absolute http or https URL, or a path of this site.
+func checkRedirect(to string) error {
+	u, err := url.Parse(to)
+	web := err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http")
+	local := err == nil && u.Scheme == "" && u.Host == "" && strings.HasPrefix(u.Path, "/") && !strings.HasPrefix(to, "//")
+	if !web && !local || strings.ContainsAny(to, "\\") {
+		return fmt.Errorf("deny redirect: %q is neither an http or https URL nor a path that begins with /", to)
+	}
+	return nil
+}
+
+func checkDuration(option string, value caddy.Duration, least, most time.Duration) error {
+	if d := time.Duration(value); d < least || d > most {
+		return fmt.Errorf("%s: %s is out of bounds: use %s to %s", option, d, least, most)
+	}
+	return nil
+}
+
+func checkFraction(option string, value float64) error {
+	if !(value >= 0 && value <= 1) {
+		return fmt.Errorf("%s: %v is out of bounds: use 0 to 1", option, value)
+	}
+	return nil
+}
+
+// warn tells the operator what is allowed but probably not meant.
+func (g *Gate) warn() {
+	if slices.Contains(g.actions(), bws.Verification) && len(g.BCID) == 0 {
+		g.logger.Warn("no bcid: whoever is enrolled may pass; name the persons, or bind them to a first factor's user",
+			zap.String("service", g.serviceName()))
+	}
+	if g.policy.Require == policy.RequireNone {
+		g.logger.Warn("require none: a photograph may pass for the person", zap.String("service", g.serviceName()))
+	}
+}

@@ -1,0 +1,198 @@
+package caddybws
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/caddy-bws/caddy-bws/internal/policy"
+)
+
+// Where a token is looked for unless a gate says otherwise. A cookie whose name begins with __Host- can only have been set by
+// this very host over TLS, so that no sibling site can plant one.
+const (
+	secureTokenCookie = "__Host-bws_token"
+	plainTokenCookie  = "bws_token"
+	tokenHeader       = "X-BWS-Token"
+)
+
+// TokenSource is a place in the request that may hold the BWS token. Exactly one of its fields is set.
+type TokenSource struct {
+	// The name of a cookie.
+	Cookie string `json:"cookie,omitempty"`
+
+	// The name of a request header. Caddy's access log shows it unless a log filter removes it.
+	Header string `json:"header,omitempty"`
+
+	// The `Authorization` header with the scheme `Bearer`.
+	Bearer bool `json:"bearer,omitempty"`
+}
+
+// defaultSources are the token's sources of a gate that names none.
+func defaultSources(secure bool) []TokenSource {
+	cookie := plainTokenCookie
+	if secure {
+		cookie = secureTokenCookie
+	}
+	return []TokenSource{{Cookie: cookie}, {Header: tokenHeader}}
+}
+
+// headerName is the header in which the source lies, in canonical spelling.
+func (s TokenSource) headerName() string {
+	switch {
+	case s.Cookie != "":
+		return "Cookie"
+	case s.Bearer:
+		return "Authorization"
+	}
+	return http.CanonicalHeaderKey(s.Header)
+}
+
+// find returns the credential at this source, "" if there is none, and false if there are two different ones: which of them
+// another server in the chain would believe is not for the gate to guess.
+func (s TokenSource) find(lines []string) (credential string, unambiguous bool) {
+	unambiguous = true
+	each := func(value string) {
+		if value == "" || value == credential {
+			return
+		}
+		unambiguous = unambiguous && credential == ""
+		credential = value
+	}
+	for _, line := range lines {
+		switch {
+		case s.Cookie != "":
+			for pair := range strings.SplitSeq(line, ";") {
+				if name, value := splitCookie(pair); name == s.Cookie {
+					each(value)
+				}
+			}
+		case s.Bearer:
+			if value, ok := bearer(line); ok {
+				each(value)
+			}
+		default:
+			each(trim(line))
+		}
+	}
+	return credential, unambiguous
+}
+
+// findToken returns the token from the first source that holds one, or the reason why there is none to look at.
+func findToken(sources []TokenSource, lines func(header string) []string) (string, policy.Reason) {
+	for _, s := range sources {
+		token, unambiguous := s.find(lines(s.headerName()))
+		if !unambiguous {
+			return "", policy.AmbiguousToken
+		}
+		if token != "" {
+			return token, ""
+		}
+	}
+	return "", policy.NoToken
+}
+
+// credentialSet is everything in a request that belongs to the gate and to nobody behind it.
+type credentialSet struct {
+	cookies []string
+	headers []string
+	bearer  bool
+}
+
+func credentialsOf(sources []TokenSource) credentialSet {
+	var set credentialSet
+	for _, s := range sources {
+		switch {
+		case s.Cookie != "":
+			set.cookies = append(set.cookies, s.Cookie)
+		case s.Bearer:
+			set.bearer = true
+		default:
+			set.headers = append(set.headers, s.headerName())
+		}
+	}
+	return set
+}
+
+// take removes the credentials from the request; the visit keeps the originals for later gates.
+func (c *credentialSet) take(r *http.Request, v *visit) {
+	for _, name := range c.headers {
+		if _, present := r.Header[name]; present {
+			v.keep(r, name)
+			delete(r.Header, name)
+		}
+	}
+	if c.bearer {
+		takeLines(r, v, "Authorization", func(line string) string {
+			if _, ok := bearer(line); ok {
+				return ""
+			}
+			return line
+		})
+	}
+	if len(c.cookies) > 0 {
+		takeLines(r, v, "Cookie", c.withoutCookies)
+	}
+}
+
+// takeLines replaces the lines of a header by what rest leaves of them.
+func takeLines(r *http.Request, v *visit, header string, rest func(line string) string) {
+	lines := r.Header[header]
+	for i, line := range lines {
+		left := rest(line)
+		if left == line {
+			continue
+		}
+		v.keep(r, header)
+		lines[i] = left
+	}
+	lines = slices.DeleteFunc(lines, func(line string) bool { return line == "" })
+	if len(lines) == 0 {
+		delete(r.Header, header)
+		return
+	}
+	r.Header[header] = lines
+}
+
+// withoutCookies returns a line of cookies without ours, and the very same line if it has none of them.
+func (c *credentialSet) withoutCookies(line string) string {
+	ours := func(pair string) bool {
+		name, _ := splitCookie(pair)
+		return slices.Contains(c.cookies, name)
+	}
+	found := false
+	for pair := range strings.SplitSeq(line, ";") {
+		found = found || ours(pair)
+	}
+	if !found {
+		return line
+	}
+	rest := make([]byte, 0, len(line))
+	for pair := range strings.SplitSeq(line, ";") {
+		if pair = trim(pair); pair == "" || ours(pair) {
+			continue
+		}
+		if len(rest) > 0 {
+			rest = append(rest, "; "...)
+		}
+		rest = append(rest, pair...)
+	}
+	return string(rest)
+}
+
+// splitCookie reads a pair of the Cookie header as it is. Go's own parser drops pairs it finds odd, which others accept.
+func splitCookie(pair string) (name, value string) {
+	name, value, _ = strings.Cut(pair, "=")
+	return trim(name), trim(value)
+}
+
+func bearer(line string) (string, bool) {
+	scheme, value, _ := strings.Cut(trim(line), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return "", false
+	}
+	return trim(value), true
+}
+
+// trim removes what HTTP calls optional white space.
+func trim(s string) string { return strings.Trim(s, " \t") }

@@ -1,0 +1,122 @@
+package caddybws
+
+import (
+	"errors"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/munnerz/goautoneg"
+	"go.uber.org/zap"
+
+	"github.com/caddy-bws/caddy-bws/internal/policy"
+)
+
+// How a denial is answered.
+const (
+	denyRespond  = "respond"
+	denyError    = "error"
+	denyRedirect = "redirect"
+)
+
+// Denial says how a gate answers a request that it denies.
+type Denial struct {
+	// `respond` answers with a page if a browser navigates, and with `application/problem+json` otherwise. `error` hands the
+	// status to `handle_errors`, which finds the reason in `{http.bws.reason}`. `redirect` sends a browser that navigates to
+	// `to` with 303 if the status is 401 or 403, and responds otherwise. Default: `respond`.
+	Mode string `json:"mode,omitempty"`
+
+	// Where `redirect` leads: an http or https URL or a path of this site. Supports global placeholders.
+	To string `json:"to,omitempty"`
+}
+
+func (g *Gate) provisionDenial() error {
+	if g.Deny == nil || g.Deny.Mode != denyRedirect {
+		return nil
+	}
+	to, err := resolve(g.Deny.To)
+	if err != nil {
+		return err
+	}
+	g.redirectTo = to
+	return checkRedirect(to)
+}
+
+// deny carries a denial out. It reads nothing of the request's body.
+func (g *Gate) deny(w http.ResponseWriter, r *http.Request, v *visit) error {
+	v.withdraw(r)
+	reason := v.decision.Reason
+	if c := g.logger.Check(zap.InfoLevel, "denied"); c != nil {
+		c.Write(g.logFields(r, v)...)
+	}
+	d := denialOf(reason)
+	g.setDenialHeaders(w.Header(), r, d, reason)
+	switch {
+	case g.Deny != nil && g.Deny.Mode == denyError:
+		return caddyhttp.Error(d.status, errors.New("bws: "+string(reason)))
+	case !isNavigation(r):
+		return d.writeProblem(w, r, reason, g.maxAge(reason))
+	case g.redirectTo != "" && d.isForClient():
+		w.Header().Set("Location", g.redirectTo)
+		w.WriteHeader(http.StatusSeeOther)
+		return nil
+	}
+	return d.writePage(w, r, reason)
+}
+
+func (g *Gate) setDenialHeaders(header http.Header, r *http.Request, d denial, reason policy.Reason) {
+	header.Set("Cache-Control", "no-store")
+	if d.retryAfter > 0 {
+		header.Set("Retry-After", strconv.Itoa(int(d.retryAfter/time.Second)))
+	}
+	if d.status != http.StatusUnauthorized {
+		return
+	}
+	challenge := `BWS realm="` + realm(r) + `", error="` + string(reason) + `"`
+	if age := g.maxAge(reason); age > 0 {
+		challenge += `, max_age="` + strconv.Itoa(age) + `"`
+	}
+	header.Add("WWW-Authenticate", challenge)
+}
+
+// maxAge is how old the biometric act may be, in seconds, where that is what the client needs to know.
+func (g *Gate) maxAge(reason policy.Reason) int {
+	if reason != policy.TooOld {
+		return 0
+	}
+	return int(time.Duration(g.MaxAge) / time.Second)
+}
+
+// realm is the host without its port, safe inside a quoted string.
+func realm(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.Host)
+	if err != nil {
+		host = r.Host
+	}
+	return strings.Map(func(c rune) rune {
+		if c == '"' || c == '\\' || c < ' ' || c >= 0x7f {
+			return -1
+		}
+		return c
+	}, host)
+}
+
+// isNavigation reports whether a browser asks for a page to show. Where it does not say so itself, an Accept header that
+// names HTML does.
+func isNavigation(r *http.Request) bool {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return false
+	}
+	if mode := r.Header["Sec-Fetch-Mode"]; len(mode) > 0 {
+		return mode[0] == "navigate"
+	}
+	for _, accept := range goautoneg.ParseAccept(strings.Join(r.Header["Accept"], ",")) {
+		if accept.Type == "text" && accept.SubType == "html" && accept.Q > 0 {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,207 @@
+package caddybws
+
+import (
+	"cmp"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"golang.org/x/net/http/httpguts"
+
+	"github.com/caddy-bws/caddy-bws/internal/evidence"
+)
+
+// The identity headers that the app behind the gate receives by default, in the spelling of [http.CanonicalHeaderKey].
+const (
+	bcidHeader       = "X-Bws-Bcid"
+	actionHeader     = "X-Bws-Action"
+	scoreHeader      = "X-Bws-Score"
+	verifiedAtHeader = "X-Bws-Verified-At"
+)
+
+// identity is the set of request headers that tell the app who was verified. Nobody but the gate may set them.
+type identity struct {
+	// folded are the names to strip, in the form that all their aliases fold to; lengths has a bit for the length of each.
+	folded  []string
+	lengths uint64
+	// defaults says that the four default headers are set; otherwise headers are, from templates.
+	defaults bool
+	headers  []identityHeader
+}
+
+type identityHeader struct {
+	name   string
+	values []string
+}
+
+// newIdentity prepares the configured headers; nil stands for the defaults. The default names are stripped in any case.
+func newIdentity(configured http.Header) (*identity, error) {
+	id := &identity{defaults: configured == nil}
+	for _, name := range []string{bcidHeader, actionHeader, scoreHeader, verifiedAtHeader} {
+		id.strips(name)
+	}
+	for name, values := range configured {
+		if err := checkIdentityHeader(name, values); err != nil {
+			return nil, err
+		}
+		canonical := http.CanonicalHeaderKey(name)
+		for _, other := range id.headers {
+			if fold(other.name) == fold(canonical) {
+				return nil, fmt.Errorf("identity_headers: %s and %s name the same header to many apps; keep one", other.name, canonical)
+			}
+		}
+		id.headers = append(id.headers, identityHeader{canonical, values})
+		id.strips(canonical)
+	}
+	// The order in which a map is read must not show in what the app receives.
+	slices.SortFunc(id.headers, func(a, b identityHeader) int { return cmp.Compare(a.name, b.name) })
+	return id, nil
+}
+
+// unsettableHeaders carry the message itself or other credentials.
+var unsettableHeaders = []string{
+	"Connection", "Content-Length", "Cookie", "Host", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
+}
+
+func checkIdentityHeader(name string, values []string) error {
+	if !httpguts.ValidHeaderFieldName(name) {
+		return fmt.Errorf("identity_headers: %q is not a header name", name)
+	}
+	if slices.Contains(unsettableHeaders, http.CanonicalHeaderKey(name)) {
+		return fmt.Errorf("identity_headers: %s has a meaning of its own; use another name", name)
+	}
+	if len(values) == 0 || slices.Contains(values, "") {
+		return fmt.Errorf("identity_headers: %s has no value; write one such as {http.bws.bcid}", name)
+	}
+	for _, value := range values {
+		if !httpguts.ValidHeaderFieldValue(value) {
+			return fmt.Errorf("identity_headers: the value of %s has a control character", name)
+		}
+	}
+	return nil
+}
+
+func (id *identity) strips(name string) {
+	if folded := fold(name); !slices.Contains(id.folded, folded) {
+		id.folded = append(id.folded, folded)
+		id.lengths |= 1 << (len(folded) % 64)
+	}
+}
+
+// strip removes what a client may have forged: the identity headers under every name that an app could take for theirs, their
+// names in Connection, by which the client would have a proxy remove the real ones, and all trailers.
+func (id *identity) strip(r *http.Request) {
+	for name := range r.Header {
+		if id.covers(name) {
+			delete(r.Header, name)
+		}
+	}
+	if lines := r.Header["Connection"]; len(lines) > 0 {
+		id.stripConnection(r.Header, lines)
+	}
+	r.Trailer = nil
+	delete(r.Header, "Trailer")
+}
+
+// covers reports whether name is an identity header or an alias of one.
+func (id *identity) covers(name string) bool {
+	if id.lengths&(1<<(len(name)%64)) == 0 {
+		return false
+	}
+	for _, folded := range id.folded {
+		if len(folded) == len(name) && foldsTo(name, folded) {
+			return true
+		}
+	}
+	return false
+}
+
+func (id *identity) stripConnection(header http.Header, lines []string) {
+	var kept []string
+	named := false
+	for _, line := range lines {
+		for option := range strings.SplitSeq(line, ",") {
+			if id.covers(trim(option)) {
+				named = true
+				continue
+			}
+			kept = append(kept, trim(option))
+		}
+	}
+	switch {
+	case !named:
+	case len(kept) == 0:
+		delete(header, "Connection")
+	default:
+		header["Connection"] = []string{strings.Join(kept, ", ")}
+	}
+}
+
+// set tells the app whom the evidence names. A value that turns out empty is not sent.
+func (id *identity) set(header http.Header, e *evidence.Evidence, repl *caddy.Replacer) {
+	if id.defaults {
+		id.setDefaults(header, e)
+		return
+	}
+	for _, h := range id.headers {
+		for _, template := range h.values {
+			// A line break in a value would be a header of its own to some apps.
+			if value := repl.ReplaceAll(template, ""); value != "" && httpguts.ValidHeaderFieldValue(value) {
+				header[h.name] = append(header[h.name], value)
+			}
+		}
+	}
+}
+
+// setDefaults sets the default headers. Their values share one allocation, which belongs to this request: handlers behind the
+// gate may edit what they find in place.
+func (id *identity) setDefaults(header http.Header, e *evidence.Evidence) {
+	values := make([]string, 0, 4)
+	set := func(name, value string) {
+		values = append(values, value)
+		header[name] = values[len(values)-1 : len(values) : len(values)]
+	}
+	if !e.BCID.IsZero() {
+		set(bcidHeader, e.BCID.String())
+	}
+	set(actionHeader, string(e.Action))
+	if e.Matched {
+		set(scoreHeader, formatScore(e.Score))
+	}
+	set(verifiedAtHeader, e.AnsweredAt.UTC().Format(time.RFC3339))
+}
+
+func formatScore(score float64) string { return strconv.FormatFloat(score, 'f', -1, 64) }
+
+// foldsTo reports whether name equals folded once it is folded.
+func foldsTo(name, folded string) bool {
+	for i := range len(name) {
+		if foldByte(name[i]) != folded[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// fold maps all names that CGI and its heirs take for the same header to one.
+func fold(name string) string {
+	folded := []byte(name)
+	for i, c := range folded {
+		folded[i] = foldByte(c)
+	}
+	return string(folded)
+}
+
+func foldByte(c byte) byte {
+	switch {
+	case c == '_' || c == '.':
+		return '-'
+	case 'A' <= c && c <= 'Z':
+		return c + ('a' - 'A')
+	}
+	return c
+}

@@ -1,0 +1,19 @@
+// Package caddybws is a Caddy module that lets a request through only if a biometric operation at the BioID Web Service
+// (BWS) says so. It registers the app "bws", which holds the connections to the service, and the handler
+// "http.handlers.bws", the gate on a route.
+package caddybws
+
+import (
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+)
+
+func init() {
+	caddy.RegisterModule(App{})
+	caddy.RegisterModule(Gate{})
+
+	httpcaddyfile.RegisterGlobalOption("bws", parseService)
+	httpcaddyfile.RegisterHandlerDirective("bws", parseGate)
+	// After the first factor, so that its user is known; before anything that answers a request.
+	httpcaddyfile.RegisterDirectiveOrder("bws", httpcaddyfile.After, "forward_auth")
+}

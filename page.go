@@ -1,0 +1,86 @@
+package caddybws
+
+import (
+	"bytes"
+	"crypto/sha256"
+	_ "embed" // for the page's markup and style
+	"encoding/base64"
+	"encoding/json"
+	"html/template"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/caddy-bws/caddy-bws/internal/policy"
+)
+
+//go:embed page.html
+var pageMarkup string
+
+//go:embed page.css
+var pageStyle string
+
+var page = template.Must(template.New("page").Parse(pageMarkup))
+
+// pageSecurity allows the page nothing but its own style, and nobody to frame it.
+var pageSecurity = func() string {
+	sum := sha256.Sum256([]byte(pageStyle))
+	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +
+		"'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+}()
+
+// writePage answers a browser that wants to show something.
+func (d denial) writePage(w http.ResponseWriter, r *http.Request, reason policy.Reason) error {
+	var body bytes.Buffer
+	err := page.Execute(&body, struct {
+		Title, Text string
+		Status      int
+		Reason      policy.Reason
+		Retry       bool
+		Style       template.CSS
+	}{d.title, d.text, d.status, reason, d.retryAfter > 0, template.CSS(pageStyle)}) //nolint:gosec // our own file
+	if err != nil {
+		return err
+	}
+	header := w.Header()
+	header.Set("Content-Security-Policy", pageSecurity)
+	header.Set("Referrer-Policy", "no-referrer")
+	return d.write(w, r, "text/html; charset=utf-8", body.Bytes())
+}
+
+// problem is an RFC 9457 problem with the members of the gate's own.
+type problem struct {
+	Title  string        `json:"title"`
+	Status int           `json:"status"`
+	Detail string        `json:"detail"`
+	Reason policy.Reason `json:"reason"`
+	MaxAge int           `json:"max_age,omitempty"`
+}
+
+// writeProblem answers everything that is not a browser's navigation.
+func (d denial) writeProblem(w http.ResponseWriter, r *http.Request, reason policy.Reason, maxAge int) error {
+	body, err := json.Marshal(problem{
+		Title:  http.StatusText(d.status),
+		Status: d.status,
+		Detail: strings.TrimSuffix(d.title, ".") + ". " + d.text,
+		Reason: reason,
+		MaxAge: maxAge,
+	})
+	if err != nil {
+		return err
+	}
+	return d.write(w, r, "application/problem+json", body)
+}
+
+func (d denial) write(w http.ResponseWriter, r *http.Request, contentType string, body []byte) error {
+	header := w.Header()
+	header.Set("Content-Type", contentType)
+	header.Set("Content-Length", strconv.Itoa(len(body)))
+	header.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(d.status)
+	if r.Method == http.MethodHead {
+		return nil
+	}
+	_, err := w.Write(body)
+	return err
+}

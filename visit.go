@@ -1,0 +1,223 @@
+package caddybws
+
+import (
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/caddy-bws/caddy-bws/bws"
+	"github.com/caddy-bws/caddy-bws/internal/evidence"
+	"github.com/caddy-bws/caddy-bws/internal/policy"
+)
+
+// visitKey is the request variable that holds the visit.
+const visitKey = "bws"
+
+// visit is what the gates on one request share: the credentials as the client sent them, the evidence found so far, and the
+// latest decision, which the rest of Caddy sees as placeholders and log fields.
+type visit struct {
+	// taken are the headers that a gate has taken credentials out of, as the client sent them.
+	taken []takenHeader
+	found []foundEvidence
+
+	decision policy.Decision
+	evidence *evidence.Evidence
+	judgedAt time.Time
+	// user is whom the request is authenticated as.
+	user bws.BCID
+	// silent makes every placeholder empty while a gate resolves whom it is bound to: what a gate found out about the request
+	// must not be what the next one demands of it.
+	silent bool
+	// admitted are the header sets that gates have filled.
+	admitted []*identity
+}
+
+type takenHeader struct {
+	name   string
+	values []string
+}
+
+type foundEvidence struct {
+	service  *Service
+	evidence *evidence.Evidence
+	token    string
+}
+
+// visitOf returns the visit of a request, and begins it at the first gate.
+func visitOf(r *http.Request, repl *caddy.Replacer) *visit {
+	ctx := r.Context()
+	if v, ok := caddyhttp.GetVar(ctx, visitKey).(*visit); ok {
+		return v
+	}
+	v := new(visit)
+	caddyhttp.SetVar(ctx, visitKey, v)
+	repl.Map(v.placeholder)
+	if extra, ok := ctx.Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
+		extra.Add(zap.Inline(v))
+	}
+	return v
+}
+
+// header returns the lines of a request header as the client sent them.
+func (v *visit) header(r *http.Request, name string) []string {
+	for i := range v.taken {
+		if v.taken[i].name == name {
+			return v.taken[i].values
+		}
+	}
+	return r.Header[name]
+}
+
+// keep remembers the lines of a request header before they are changed for the first time.
+func (v *visit) keep(r *http.Request, name string) {
+	for i := range v.taken {
+		if v.taken[i].name == name {
+			return
+		}
+	}
+	v.taken = append(v.taken, takenHeader{name, slices.Clone(r.Header[name])})
+}
+
+// recall returns the evidence that an earlier gate of the same service found.
+func (v *visit) recall(s *Service) *foundEvidence {
+	for i := range v.found {
+		if v.found[i].service == s {
+			return &v.found[i]
+		}
+	}
+	return nil
+}
+
+// remember keeps the newest evidence of a service.
+func (v *visit) remember(f foundEvidence) {
+	if known := v.recall(f.service); known != nil {
+		*known = f
+		return
+	}
+	v.found = append(v.found, f)
+}
+
+// conclude records a decision. A user stays authenticated until a later gate denies.
+func (v *visit) conclude(d policy.Decision, e *evidence.Evidence, now time.Time) {
+	v.decision, v.evidence, v.judgedAt = d, e, now
+	if !d.Allow {
+		v.user = bws.BCID{}
+		return
+	}
+	if user := e.User(); !user.IsZero() {
+		v.user = user
+	}
+}
+
+// withdraw removes what gates have told the app about a person, because a later gate denies the request.
+func (v *visit) withdraw(r *http.Request) {
+	for _, id := range v.admitted {
+		id.strip(r)
+	}
+}
+
+// placeholder provides {http.bws.*}, and the user where nobody else has set one.
+func (v *visit) placeholder(key string) (any, bool) {
+	if key == "http.auth.user.id" && !v.user.IsZero() {
+		if v.silent {
+			return "", true
+		}
+		return v.user.String(), true
+	}
+	name, ours := strings.CutPrefix(key, "http.bws.")
+	if !ours {
+		return nil, false
+	}
+	if v.silent {
+		return "", true
+	}
+	return v.value(name)
+}
+
+// nothing is what a denial shows of whoever was denied.
+var nothing evidence.Evidence
+
+// value returns what a placeholder without its prefix stands for.
+func (v *visit) value(name string) (string, bool) {
+	switch name {
+	case "decision":
+		return v.word(), true
+	case "reason":
+		return string(v.decision.Reason), true
+	case "evidence":
+		return v.source(), true
+	}
+	e := &nothing
+	if v.decision.Allow {
+		e = v.evidence
+	}
+	switch name {
+	case "action":
+		return string(e.Action), true
+	case "bcid":
+		return e.BCID.String(), true
+	case "storage":
+		return e.BCID.Storage, true
+	case "partition":
+		return partOf(e.BCID, e.BCID.Partition), true
+	case "class":
+		return partOf(e.BCID, e.BCID.Class), true
+	case "score":
+		if !e.Matched {
+			return "", true
+		}
+		return formatScore(e.Score), true
+	case "age":
+		if !v.decision.Allow {
+			return "", true
+		}
+		return strconv.FormatInt(int64(e.Age(v.judgedAt)/time.Second), 10), true
+	}
+	return "", false
+}
+
+func partOf(b bws.BCID, part int32) string {
+	if b.IsZero() {
+		return ""
+	}
+	return strconv.FormatInt(int64(part), 10)
+}
+
+// word is the decision in one word, and empty before there is one.
+func (v *visit) word() string {
+	switch {
+	case v.decision.Allow:
+		return "allow"
+	case v.decision.Reason != "":
+		return "deny"
+	}
+	return ""
+}
+
+func (v *visit) source() string {
+	if v.evidence == nil {
+		return ""
+	}
+	return string(v.evidence.Source)
+}
+
+// MarshalLogObject adds the decision to the access log. It names nobody.
+func (v *visit) MarshalLogObject(enc zapcore.ObjectEncoder) error {
+	enc.AddString("bws_decision", v.word())
+	enc.AddString("bws_reason", string(v.decision.Reason))
+	enc.AddString("bws_evidence", v.source())
+	return nil
+}
+
+// String keeps the credentials out of {http.vars.bws}.
+func (v *visit) String() string { return v.word() }
+
+// Interface guards
+var _ zapcore.ObjectMarshaler = (*visit)(nil)
