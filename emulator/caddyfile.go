@@ -1,0 +1,95 @@
+package emulator
+
+import (
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+func init() {
+	httpcaddyfile.RegisterHandlerDirective("bws_emulator", parseCaddyfile)
+	// It answers by itself, as respond does, but leaves most of the site to it.
+	httpcaddyfile.RegisterDirectiveOrder("bws_emulator", httpcaddyfile.Before, "respond")
+}
+
+// parseCaddyfile sets up the handler from Caddyfile tokens. Syntax:
+//
+//	bws_emulator [<matcher>] {
+//	    app_id     <id>
+//	    app_secret <secret>
+//	    enrolled   <bcid>...
+//	}
+//
+// It is for development only, and belongs on a site of its own:
+//
+//	http://localhost:9080 {
+//	    bws_emulator {
+//	        app_id     demo.bws.emulator
+//	        app_secret {env.BWS_APP_SECRET}
+//	        enrolled   bws/1/42
+//	    }
+//	}
+func parseCaddyfile(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
+	e := new(Emulator)
+	return e, e.UnmarshalCaddyfile(h.Dispenser)
+}
+
+// UnmarshalCaddyfile implements caddyfile.Unmarshaler.
+func (e *Emulator) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next() // consume the directive's name
+	if d.NextArg() {
+		return d.ArgErr()
+	}
+	for d.NextBlock(0) {
+		if err := e.unmarshalOption(d); err != nil {
+			return err
+		}
+	}
+	if e.AppID == "" {
+		return d.Err("app_id is missing")
+	}
+	if e.AppSecret == "" {
+		return d.Err("app_secret is missing")
+	}
+	return nil
+}
+
+func (e *Emulator) unmarshalOption(d *caddyfile.Dispenser) error {
+	switch option := d.Val(); option {
+	case "app_id":
+		return unmarshalOnce(d, &e.AppID)
+	case "app_secret":
+		return unmarshalOnce(d, &e.AppSecret)
+	case "enrolled":
+		if e.Enrolled != nil {
+			return d.Err("enrolled is given twice; list everybody in one line")
+		}
+		if e.Enrolled = d.RemainingArgs(); len(e.Enrolled) == 0 {
+			return d.ArgErr()
+		}
+		for _, bcid := range e.Enrolled {
+			if _, err := parsePerson(bcid); err != nil {
+				return d.WrapErr(err)
+			}
+		}
+		return nil
+	default:
+		return d.Errf("unknown option %q; the options are app_id, app_secret, and enrolled", option)
+	}
+}
+
+// unmarshalOnce reads the one value of an option that may be given once.
+func unmarshalOnce(d *caddyfile.Dispenser, value *string) error {
+	option := d.Val()
+	if *value != "" {
+		return d.Errf("%s is given twice", option)
+	}
+	// Not d.ArgErr, which would show the value.
+	if !d.AllArgs(value) || *value == "" {
+		return d.Errf("%s takes exactly one value", option)
+	}
+	return nil
+}
+
+// Interface guards
+var _ caddyfile.Unmarshaler = (*Emulator)(nil)
