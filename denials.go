@@ -26,7 +26,7 @@ func denialOf(reason policy.Reason) denial {
 	if d, ok := denials[reason]; ok {
 		return d
 	}
-	return denial{status: http.StatusInternalServerError, title: "Something went wrong", text: "This page can not be shown right now."}
+	return denial{status: http.StatusInternalServerError, title: "Something went wrong", text: "This page cannot be shown right now."}
 }
 
 const (
@@ -46,7 +46,7 @@ var denials = map[policy.Reason]denial{
 	policy.Pending:        {http.StatusUnauthorized, "Your verification is not finished", "Complete it, then load this page again.", 2 * time.Second},
 	policy.TooOld:         {http.StatusUnauthorized, "Your verification is too old", "This page asks for a recent one. " + verifyAgain, 0},
 
-	policy.ServiceUnavailable:   {http.StatusServiceUnavailable, "The verification service can not be reached", tryLater, 10 * time.Second},
+	policy.ServiceUnavailable:   {http.StatusServiceUnavailable, "The verification service cannot be reached", tryLater, 10 * time.Second},
 	policy.ServiceTimeout:       {http.StatusGatewayTimeout, "The verification service did not answer in time", tryLater, 0},
 	policy.ServiceMisconfigured: {http.StatusBadGateway, "Verification is out of order", "The operator of this site has to mend it.", 0},
 	policy.ServiceInvalid:       {http.StatusBadGateway, "Verification is out of order", "The verification service gave an answer that makes no sense. " + tryLater, 0},

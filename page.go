@@ -69,7 +69,7 @@ func (d denial) writeProblem(w http.ResponseWriter, r *http.Request, reason poli
 	if err != nil {
 		return err
 	}
-	return d.write(w, r, "application/problem+json", body)
+	return d.write(w, r, "application/problem+json", append(body, '\n'))
 }
 
 func (d denial) write(w http.ResponseWriter, r *http.Request, contentType string, body []byte) error {

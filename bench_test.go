@@ -1,0 +1,138 @@
+package caddybws
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+)
+
+// ordinaryRequest is what a browser sends, with 20 headers, none of them forged.
+func ordinaryRequest(headers ...string) *http.Request {
+	r := get(append([]string{
+		"Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+		"Accept-Encoding: gzip, deflate, br, zstd",
+		"Accept-Language: en-US,en;q=0.5",
+		"Cache-Control: no-cache",
+		"Connection: keep-alive",
+		"Content-Type: application/json",
+		"Dnt: 1",
+		"If-None-Match: \"33a64df551425fcc55e4d42a148795d9f25f89d4\"",
+		"Origin: https://app.example",
+		"Pragma: no-cache",
+		"Priority: u=0, i",
+		"Referer: https://app.example/start",
+		"Sec-Fetch-Dest: document",
+		"Sec-Fetch-Mode: navigate",
+		"Sec-Fetch-Site: same-origin",
+		"Sec-Fetch-User: ?1",
+		"Sec-Gpc: 1",
+		"Upgrade-Insecure-Requests: 1",
+		"User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+	}, headers...)...)
+	r.Header.Add("Cookie", "theme=dark; lang=en; visits=17")
+	return r
+}
+
+// cookieOf is a line of cookies with a token among others.
+func cookieOf(token string) string { return "theme=dark; bws_token=" + token + "; lang=en" }
+
+func BenchmarkFindToken(b *testing.B) {
+	sources := defaultSources(false)
+	header := http.Header{"Cookie": {cookieOf(newSite(b).goodToken())}}
+	lines := func(name string) []string { return header[name] }
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, reason := findToken(sources, lines); reason != "" {
+			b.Fatal(reason)
+		}
+	}
+}
+
+func BenchmarkTake(b *testing.B) {
+	set := credentialsOf(defaultSources(false))
+	line := cookieOf(newSite(b).goodToken())
+	r := &http.Request{Header: http.Header{}}
+	lines := make([]string, 1)
+	b.ReportAllocs()
+	for b.Loop() {
+		lines[0] = line
+		r.Header["Cookie"] = lines
+		set.take(r, new(visit))
+	}
+}
+
+func BenchmarkStrip(b *testing.B) {
+	id, r := newTestIdentity(b, nil), ordinaryRequest()
+	if len(r.Header) != 20 {
+		b.Fatalf("the request has %d headers", len(r.Header))
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		id.strip(r)
+	}
+}
+
+// instant answers every question in no time.
+type instant string
+
+func (body instant) RoundTrip(*http.Request) (*http.Response, error) {
+	return &http.Response{
+		StatusCode: http.StatusOK,
+		Header:     http.Header{"Content-Type": {"application/json"}},
+		Body:       io.NopCloser(strings.NewReader(string(body))),
+	}, nil
+}
+
+// forgetful is a response nobody looks at.
+type forgetful struct{ header http.Header }
+
+func (f *forgetful) Header() http.Header         { return f.header }
+func (f *forgetful) Write(p []byte) (int, error) { return len(p), nil }
+func (f *forgetful) WriteHeader(int)             {}
+
+// serve measures a request on its way through a handler, from where Caddy's server has read it to where the app would be.
+func serve(b *testing.B, through caddyhttp.MiddlewareHandler, header string) {
+	b.Helper()
+	app := caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { return nil })
+	server, template := new(caddyhttp.Server), ordinaryRequest(header)
+	b.ReportAllocs()
+	for b.Loop() {
+		w, repl := &forgetful{make(http.Header)}, caddy.NewReplacer()
+		r := template.Clone(template.Context())
+		if err := through.ServeHTTP(w, caddyhttp.PrepareRequest(r, repl, w, server), app); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkBareChain is what remains without a gate, to be subtracted from the others.
+func BenchmarkBareChain(b *testing.B) {
+	nothing := handler(func(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+		return next.ServeHTTP(w, r)
+	})
+	serve(b, nothing, "Cookie: "+cookieOf(newSite(b).goodToken()))
+}
+
+// BenchmarkServeHTTP includes a question to a BWS that answers in no time.
+func BenchmarkServeHTTP(b *testing.B) {
+	s := newSite(b)
+	service := newService(b, instant(`{"Action":"verification","BCID":"bioid/9876/12345","Success":true}`), s.service.now)
+	for name, bench := range map[string]struct {
+		gate  Gate
+		token string
+	}{
+		"allow":     {Gate{}, s.goodToken()},
+		"bound":     {Gate{BCID: []string{"bioid/9876/{http.request.host.labels.0}", alice.String()}}, s.goodToken()},
+		"deny":      {Gate{Require: "challenge"}, s.goodToken()},
+		"no token":  {Gate{}, ""},
+		"malformed": {Gate{}, strings.Repeat("x", 400)},
+	} {
+		b.Run(name, func(b *testing.B) {
+			serve(b, provision(b, bench.gate, service), "Cookie: "+cookieOf(bench.token))
+		})
+	}
+}

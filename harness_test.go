@@ -1,0 +1,161 @@
+package caddybws
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/caddy-bws/caddy-bws/bws"
+	"github.com/caddy-bws/caddy-bws/bws/bwstest"
+	"github.com/caddy-bws/caddy-bws/internal/verifier"
+)
+
+var (
+	start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	alice = bws.BCID{Storage: "bioid", Partition: 9876, Class: 12345}
+	bob   = bws.BCID{Storage: "bioid", Partition: 9876, Class: 12346}
+)
+
+// site is a service for gates to ask, with the emulator in the same process and a clock that moves only by hand.
+type site struct {
+	*bwstest.Service
+	service *Service
+	now     time.Time
+}
+
+func newSite(t testing.TB) *site {
+	t.Helper()
+	s := &site{now: start}
+	now := func() time.Time { return s.now }
+	s.Service = bwstest.New(bwstest.Config{Now: now})
+	s.service = newService(t, inProcess{s.Service}, now)
+	return s
+}
+
+// newService is a service as the app provisions it, but for the way to BWS and the clock.
+func newService(t testing.TB, transport http.RoundTripper, now func() time.Time) *Service {
+	t.Helper()
+	client, err := bws.NewClient(bws.Config{AppID: bwstest.AppID, AppSecret: bwstest.AppSecret, Transport: transport})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Service{client: client, verifier: verifier.New(client, zap.NewNop(), now), now: now}
+}
+
+// inProcess carries requests to a handler without a socket between.
+type inProcess struct{ handler http.Handler }
+
+func (p inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
+	r.Body = http.NoBody
+	w := httptest.NewRecorder()
+	p.handler.ServeHTTP(w, r)
+	return w.Result(), nil
+}
+
+// gate is the gate as Caddy provisions it, asking the site's service.
+func (s *site) gate(t testing.TB, g Gate) *Gate {
+	t.Helper()
+	return provision(t, g, s.service)
+}
+
+func provision(t testing.TB, g Gate, s *Service) *Gate {
+	t.Helper()
+	if err := g.check(); err != nil {
+		t.Fatal(err)
+	}
+	g.service, g.logger = s, zap.NewNop()
+	g.provisionPolicy()
+	g.provisionSources()
+	g.identity, _ = newIdentity(g.IdentityHeaders)
+	if err := g.provisionDenial(); err != nil {
+		t.Fatal(err)
+	}
+	return &g
+}
+
+// token returns a token for a verification of Alice that has ended as it says.
+func (s *site) token(o bwstest.Outcome) string {
+	token := s.Token(bwstest.TokenSpec{BCID: alice})
+	s.Perform(token, o)
+	return token
+}
+
+// goodToken returns a token with which Alice has been verified.
+func (s *site) goodToken() string { return s.token(bwstest.Outcome{Success: true}) }
+
+// outcome is what came of a request.
+type outcome struct {
+	*httptest.ResponseRecorder
+	err error
+	// app is the request that reached the app behind the gates, nil if none did.
+	app  *http.Request
+	repl *caddy.Replacer
+}
+
+// send sends a request through handlers to an app, which says hello.
+func send(t testing.TB, r *http.Request, handlers ...caddyhttp.MiddlewareHandler) *outcome {
+	t.Helper()
+	o := &outcome{ResponseRecorder: httptest.NewRecorder(), repl: caddy.NewReplacer()}
+	next := caddyhttp.Handler(caddyhttp.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+		o.app = r
+		_, err := io.WriteString(w, "hello")
+		return err
+	}))
+	for _, handler := range slices.Backward(handlers) {
+		behind := next
+		next = caddyhttp.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error { return handler.ServeHTTP(w, r, behind) })
+	}
+	o.err = next.ServeHTTP(o, caddyhttp.PrepareRequest(r, o.repl, o, new(caddyhttp.Server)))
+	return o
+}
+
+// get is a GET request with headers given as "Name: value".
+func get(headers ...string) *http.Request {
+	r := httptest.NewRequest(http.MethodGet, "http://app.example/page", nil)
+	for _, line := range headers {
+		name, value, _ := strings.Cut(line, ": ")
+		r.Header.Add(name, value)
+	}
+	return r
+}
+
+// handler is a handler between gates, or behind them.
+type handler func(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error
+
+func (h handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	return h(w, r, next)
+}
+
+// checkPlaceholders compares what placeholders stand for after a request.
+func (o *outcome) checkPlaceholders(t testing.TB, want map[string]string) {
+	t.Helper()
+	for name, value := range want {
+		if got := o.repl.ReplaceAll("{"+name+"}", ""); got != value {
+			t.Errorf("{%s} is %q, want %q", name, got, value)
+		}
+	}
+}
+
+// checkDenied checks that a request was denied for a reason and did not reach the app.
+func (o *outcome) checkDenied(t testing.TB, status int, reason string) {
+	t.Helper()
+	if o.err != nil || o.Code != status || o.app != nil || !strings.Contains(o.Body.String(), `"reason":"`+reason+`"`) {
+		t.Errorf("got %d %s, error %v, app reached: %v; want %d %s", o.Code, o.Body, o.err, o.app != nil, status, reason)
+	}
+}
+
+// checkAllowed checks that a request reached the app.
+func (o *outcome) checkAllowed(t testing.TB) {
+	t.Helper()
+	if o.err != nil || o.Code != http.StatusOK || o.app == nil {
+		t.Fatalf("got %d %s, error %v; want an allow", o.Code, o.Body, o.err)
+	}
+}
