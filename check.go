@@ -17,19 +17,39 @@ import (
 	"github.com/caddy-bws/caddy-bws/internal/policy"
 )
 
-// check finds every mistake in the gate's options that shows without a request. It serves the Caddyfile, where it can say
-// the line, and JSON alike.
+const (
+	minMaxAge = time.Second
+	maxMaxAge = 24 * time.Hour
+)
+
+// check finds every mistake in the gate's options that shows without a request.
 func (g *Gate) check() error {
 	if err := checkServiceName(g.serviceName()); err != nil {
 		return err
 	}
-	for _, check := range []func() error{g.checkToken, g.checkAllow, g.checkPersons, g.checkScores, g.checkDemands, g.checkDeny} {
+	if err := g.checkOptions(); err != nil {
+		return err
+	}
+	return g.checkTogether()
+}
+
+// checkOptions finds mistakes within one option. The Caddyfile asks after each, since then it can say the line.
+func (g *Gate) checkOptions() error {
+	return firstError(g.checkToken, g.checkAllow, g.checkPersons, g.checkScores, g.checkDemands, g.checkDeny, g.checkIdentity)
+}
+
+// checkTogether finds options that do not go together, once all are known.
+func (g *Gate) checkTogether() error {
+	return firstError(g.checkBinding, g.checkIdentification, g.checkHeaders)
+}
+
+func firstError(checks ...func() error) error {
+	for _, check := range checks {
 		if err := check(); err != nil {
 			return err
 		}
 	}
-	_, err := newIdentity(g.IdentityHeaders)
-	return err
+	return nil
 }
 
 func (g *Gate) checkToken() error {
@@ -58,7 +78,7 @@ func (s TokenSource) check() error {
 	}
 	// A cookie's name follows the grammar of a header's.
 	if !s.Bearer && !httpguts.ValidHeaderFieldName(s.Cookie+s.Header) {
-		return fmt.Errorf("token: %s: not a valid name", s)
+		return fmt.Errorf("token: %s: not a valid name; use letters, digits, - and _", s)
 	}
 	if s.Header == "" {
 		return nil
@@ -91,16 +111,19 @@ func (g *Gate) checkAllow() error {
 			return fmt.Errorf("allow: unknown action %q: use verification, identification, enrollment or livenessdetection", action)
 		}
 		if slices.Contains(g.Allow[:i], action) {
-			return fmt.Errorf("allow: %s is named twice", action)
+			return fmt.Errorf("allow: %s is named twice; keep one", action)
 		}
 	}
 	return nil
 }
 
 func (g *Gate) checkPersons() error {
-	if _, err := parsePersons(g.BCID); err != nil {
-		return err
-	}
+	_, err := parsePersons(g.BCID)
+	return err
+}
+
+// checkBinding refuses to bind a route to persons where an allowed operation proves nobody's identity.
+func (g *Gate) checkBinding() error {
 	for _, action := range g.actions() {
 		if len(g.BCID) > 0 && (action == bws.LiveDetection || action == bws.Enrollment) {
 			return fmt.Errorf("bcid: %s proves nobody's identity; remove bcid, or %s from allow", action, action)
@@ -110,19 +133,47 @@ func (g *Gate) checkPersons() error {
 }
 
 func (g *Gate) checkScores() error {
-	if g.MinScore == nil {
-		if slices.Contains(g.Allow, bws.Identification) {
-			return errors.New("min_score is required when identification is allowed: without it the best match passes, however poor")
+	if g.MinScore != nil {
+		if err := checkFraction("min_score", *g.MinScore); err != nil {
+			return err
 		}
-	} else if err := checkFraction("min_score", *g.MinScore); err != nil {
-		return err
 	}
 	return checkFraction("min_margin", g.MinMargin)
 }
 
+func (g *Gate) checkIdentification() error {
+	if g.MinScore == nil && slices.Contains(g.Allow, bws.Identification) {
+		return errors.New("min_score is required when identification is allowed: without it the best match passes, however poor")
+	}
+	return nil
+}
+
+func (g *Gate) checkIdentity() error {
+	_, err := newIdentity(g.IdentityHeaders)
+	return err
+}
+
+// checkHeaders refuses a source that could never hold a token, because the gate removes what a client sends in its place.
+func (g *Gate) checkHeaders() error {
+	id, err := newIdentity(g.IdentityHeaders)
+	if err != nil {
+		return err
+	}
+	sources := g.Token
+	if len(sources) == 0 {
+		sources = defaultSources(true)
+	}
+	for _, s := range sources {
+		if id.covers(s.headerName()) {
+			return fmt.Errorf("token: %s is an identity header's name too, which no client may send; use another name for one of them", s)
+		}
+	}
+	return nil
+}
+
 func (g *Gate) checkDemands() error {
 	if g.MaxAge != 0 {
-		if err := checkDuration("max_age", g.MaxAge, time.Second, 24*time.Hour); err != nil {
+		if err := checkDuration("max_age", g.MaxAge, minMaxAge, maxMaxAge); err != nil {
 			return err
 		}
 	}
@@ -145,14 +196,22 @@ func (g *Gate) checkDeny() error {
 		return nil
 	case denyRedirect:
 		if g.Deny.To == "" {
-			return errors.New("deny redirect: the URL is missing")
+			return errors.New("deny redirect: the URL is missing: write redirect <url>")
 		}
 		if hasPlaceholder(g.Deny.To) {
 			return nil // looked at once it is resolved
 		}
-		return checkRedirect(g.Deny.To)
+		return g.checkRedirectTo(g.Deny.To)
 	}
 	return fmt.Errorf("deny: unknown mode %q: use respond, error or redirect", g.Deny.Mode)
+}
+
+// checkRedirectTo quotes what the operator has written, and not what a placeholder in it holds.
+func (g *Gate) checkRedirectTo(resolved string) error {
+	if err := checkRedirect(resolved); err != nil {
+		return fmt.Errorf("deny redirect: %q is %w", g.Deny.To, err)
+	}
+	return nil
 }
 
 // checkRedirect accepts an absolute http or https URL, or a path of this site.
@@ -161,7 +220,7 @@ func checkRedirect(to string) error {
 	web := err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http")
 	local := err == nil && u.Scheme == "" && u.Host == "" && strings.HasPrefix(u.Path, "/") && !strings.HasPrefix(to, "//")
 	if !web && !local || strings.ContainsAny(to, "\\") {
-		return fmt.Errorf("deny redirect: %q is neither an http or https URL nor a path that begins with /", to)
+		return errors.New("neither an http or https URL nor a path that begins with /")
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package caddybws
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"strconv"
@@ -39,10 +40,10 @@ func (g *Gate) provisionDenial() error {
 	}
 	to, err := resolve(g.Deny.To)
 	if err != nil {
-		return err
+		return fmt.Errorf("deny redirect: %w", err)
 	}
 	g.redirectTo = to
-	return checkRedirect(to)
+	return g.checkRedirectTo(to)
 }
 
 // deny carries a denial out. It reads nothing of the request's body.

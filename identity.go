@@ -1,8 +1,8 @@
 package caddybws
 
 import (
-	"cmp"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -44,7 +44,9 @@ func newIdentity(configured http.Header) (*identity, error) {
 	for _, name := range []string{bcidHeader, actionHeader, scoreHeader, verifiedAtHeader} {
 		id.strips(name)
 	}
-	for name, values := range configured {
+	// The order in which a map is read must not show in what the app receives, nor in an error.
+	for _, name := range slices.Sorted(maps.Keys(configured)) {
+		values := configured[name]
 		if err := checkIdentityHeader(name, values); err != nil {
 			return nil, err
 		}
@@ -57,8 +59,6 @@ func newIdentity(configured http.Header) (*identity, error) {
 		id.headers = append(id.headers, identityHeader{canonical, values})
 		id.strips(canonical)
 	}
-	// The order in which a map is read must not show in what the app receives.
-	slices.SortFunc(id.headers, func(a, b identityHeader) int { return cmp.Compare(a.name, b.name) })
 	return id, nil
 }
 
@@ -69,7 +69,7 @@ var unsettableHeaders = []string{
 
 func checkIdentityHeader(name string, values []string) error {
 	if !httpguts.ValidHeaderFieldName(name) {
-		return fmt.Errorf("identity_headers: %q is not a header name", name)
+		return fmt.Errorf("identity_headers: %q is not a header name; use letters, digits and -", name)
 	}
 	if slices.Contains(unsettableHeaders, http.CanonicalHeaderKey(name)) {
 		return fmt.Errorf("identity_headers: %s has a meaning of its own; use another name", name)
@@ -79,7 +79,7 @@ func checkIdentityHeader(name string, values []string) error {
 	}
 	for _, value := range values {
 		if !httpguts.ValidHeaderFieldValue(value) {
-			return fmt.Errorf("identity_headers: the value of %s has a control character", name)
+			return fmt.Errorf("identity_headers: the value of %s has a control character; remove it", name)
 		}
 	}
 	return nil

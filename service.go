@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -19,6 +20,11 @@ import (
 
 // defaultService is the name of the service that gates use unless they name another.
 const defaultService = "default"
+
+const (
+	minTimeout = 100 * time.Millisecond
+	maxTimeout = time.Minute
+)
 
 // App holds the services: the connections to the BioID Web Service that gates share.
 type App struct {
@@ -133,9 +139,35 @@ func (s *Service) check() error {
 		return errors.New("app_secret is missing: use a placeholder such as {env.BWS_APP_SECRET}")
 	}
 	if s.Timeout != 0 {
-		return checkDuration("timeout", s.Timeout, 100*time.Millisecond, time.Minute)
+		if err := checkDuration("timeout", s.Timeout, minTimeout, maxTimeout); err != nil {
+			return err
+		}
 	}
-	return nil
+	return s.checkWritten()
+}
+
+// checkWritten finds mistakes in the values that are written out, without placeholders, as far as they are given. The
+// Caddyfile asks after each option, since then it can say the line.
+func (s *Service) checkWritten() error {
+	written := func(value, otherwise string) string {
+		if value == "" || hasPlaceholder(value) {
+			return otherwise
+		}
+		return value
+	}
+	if proxy := written(s.Proxy, ""); proxy != "" {
+		if _, err := parseProxy(proxy); err != nil {
+			return err
+		}
+	}
+	// The client knows best what it accepts; what is not known yet is assumed to be fine.
+	_, err := bws.NewClient(bws.Config{
+		Endpoint:  written(s.Endpoint, bws.DefaultEndpoint),
+		AppID:     written(s.AppID, "known later"),
+		AppSecret: written(s.AppSecret, "known later"),
+		Transport: http.DefaultTransport,
+	})
+	return err
 }
 
 func (s *Service) clientConfig(ctx caddy.Context) (bws.Config, error) {
@@ -171,7 +203,8 @@ func (s *Service) clientConfig(ctx caddy.Context) (bws.Config, error) {
 }
 
 func (s *Service) trustPool(ctx caddy.Context) (*x509.CertPool, error) {
-	if s.TLSTrustPoolRaw == nil {
+	// An empty object is what a configuration has that spells every option out.
+	if len(s.TLSTrustPoolRaw) == 0 || string(s.TLSTrustPoolRaw) == "{}" {
 		return nil, nil
 	}
 	module, err := ctx.LoadModule(s, "TLSTrustPoolRaw")
@@ -188,7 +221,12 @@ func (s *Service) trustPool(ctx caddy.Context) (*x509.CertPool, error) {
 // resolve replaces global placeholders once. An unknown or empty one is an error, because a service with half of its
 // credentials would deny everybody later.
 func resolve(value string) (string, error) {
-	return caddy.NewReplacer().ReplaceOrErr(value, true, true)
+	repl := caddy.NewReplacer()
+	if _, err := repl.ReplaceOrErr(value, false, true); err != nil {
+		// Not named, since what looks like a placeholder may be a part of a secret.
+		return "", errors.New(`holds an unknown placeholder: use {env.<name>} or {file.<path>}, and \{ for a brace`)
+	}
+	return repl.ReplaceOrErr(value, true, true)
 }
 
 func parseProxy(value string) (*url.URL, error) {

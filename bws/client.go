@@ -48,15 +48,15 @@ func NewClient(cfg Config) (*Client, error) {
 	case err != nil:
 		return nil, err
 	case cfg.AppID == "":
-		return nil, errors.New("app id: missing, give the App-ID that the service issued")
+		return nil, errors.New("app_id: missing, give the App-ID that the service issued")
 	case strings.Contains(cfg.AppID, ":"):
-		return nil, errors.New("app id: contains a colon, which basic authentication cannot carry; give the App-ID alone")
+		return nil, errors.New("app_id: contains a colon, which basic authentication cannot carry; give the App-ID alone")
 	case strings.ContainsFunc(cfg.AppID, unicode.IsControl):
-		return nil, errors.New("app id: contains a control character, perhaps a line break; remove it")
+		return nil, errors.New("app_id: contains a control character, perhaps a line break; remove it")
 	case cfg.AppSecret == "":
-		return nil, errors.New("app secret: missing, give the App-Secret that the service issued")
+		return nil, errors.New("app_secret: missing, give the App-Secret that the service issued")
 	case strings.ContainsFunc(cfg.AppSecret, unicode.IsControl):
-		return nil, errors.New("app secret: contains a control character, perhaps a line break; remove it")
+		return nil, errors.New("app_secret: contains a control character, perhaps a line break; remove it")
 	case cfg.Timeout < 0:
 		return nil, errors.New("timeout: negative, give a positive duration or none")
 	}

@@ -167,13 +167,13 @@ func TestNewClientRefuses(t *testing.T) {
 		cfg   Config
 		field string
 	}{
-		"no app id":                        {Config{AppSecret: secret}, "app id:"},
-		"case 97: app id with a colon":     {Config{AppID: "id:" + secret, AppSecret: secret}, "app id:"},
-		"app id with a line break":         {Config{AppID: "id\n", AppSecret: secret}, "app id:"},
-		"app id with DEL":                  {Config{AppID: "id\x7f", AppSecret: secret}, "app id:"},
-		"no app secret":                    {Config{AppID: "id"}, "app secret:"},
-		"case 104: secret and line break":  {Config{AppID: "id", AppSecret: secret + "\n"}, "app secret:"},
-		"app secret with NUL":              {Config{AppID: "id", AppSecret: secret + "\x00"}, "app secret:"},
+		"no app id":                        {Config{AppSecret: secret}, "app_id:"},
+		"case 97: app id with a colon":     {Config{AppID: "id:" + secret, AppSecret: secret}, "app_id:"},
+		"app id with a line break":         {Config{AppID: "id\n", AppSecret: secret}, "app_id:"},
+		"app id with DEL":                  {Config{AppID: "id\x7f", AppSecret: secret}, "app_id:"},
+		"no app secret":                    {Config{AppID: "id"}, "app_secret:"},
+		"case 104: secret and line break":  {Config{AppID: "id", AppSecret: secret + "\n"}, "app_secret:"},
+		"app secret with NUL":              {Config{AppID: "id", AppSecret: secret + "\x00"}, "app_secret:"},
 		"negative timeout":                 {Config{AppID: "id", AppSecret: secret, Timeout: -1}, "timeout:"},
 		"case 90: http to another machine": {Config{Endpoint: "http://h/extension", AppID: "id", AppSecret: secret}, "endpoint:"},
 		"credentials in the endpoint":      {Config{Endpoint: "https://u:" + secret + "@h/", AppID: "id", AppSecret: "x"}, "endpoint:"},

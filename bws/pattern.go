@@ -6,8 +6,8 @@ import (
 )
 
 // ErrInvalidPattern is what [ParsePattern] returns for a pattern that could never match a person.
-var ErrInvalidPattern = errors.New(
-	"not a BCID pattern of the form storage/partition/class, with * for any part and a class other than 0")
+var ErrInvalidPattern = errors.New("not a BCID pattern: write storage/partition/class with 32-bit numbers, " +
+	"no leading zeros and a class other than 0, or * for a part")
 
 // Pattern matches BCIDs part by part: each part is either exactly one value or any. The zero value matches nobody.
 type Pattern struct {

@@ -1,0 +1,110 @@
+package integration
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// app is the legacy app behind the gate. It knows nothing of the gate and remembers what reached it.
+type app struct {
+	*httptest.Server
+	mu       sync.Mutex
+	requests []*http.Request
+}
+
+func newApp(t *testing.T) *app {
+	t.Helper()
+	a := new(app)
+	a.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		a.mu.Lock()
+		a.requests = append(a.requests, r)
+		a.mu.Unlock()
+		fmt.Fprintf(w, "app got %s %s with %d bytes", r.Method, r.URL.RequestURI(), len(body))
+	}))
+	t.Cleanup(a.Close)
+	return a
+}
+
+// take returns the requests that reached the app since the last call.
+func (a *app) take() []*http.Request {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	requests := a.requests
+	a.requests = nil
+	return requests
+}
+
+// answer is what a client saw.
+type answer struct {
+	*http.Response
+	Body string
+}
+
+// reason is the reason in a problem+json, or "".
+func (a *answer) reason() string {
+	var problem struct {
+		Reason string `json:"reason"`
+	}
+	_ = json.Unmarshal([]byte(a.Body), &problem)
+	return problem.Reason
+}
+
+// do sends a request with headers given as "Name: value".
+func do(t *testing.T, method, url string, headers ...string) *answer {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range headers {
+		name, value, _ := strings.Cut(line, ": ")
+		r.Header.Add(name, value)
+	}
+	return send(t, r)
+}
+
+func send(t *testing.T, r *http.Request) *answer {
+	t.Helper()
+	response, err := client.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &answer{response, string(body)}
+}
+
+// sendRaw sends bytes that Go's client would tidy up or refuse, with \n for line ends, and reads one answer.
+func sendRaw(t *testing.T, addr, request string) *answer {
+	t.Helper()
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
+	if _, err := io.WriteString(conn, strings.ReplaceAll(request, "\n", "\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	method, _, _ := strings.Cut(request, " ")
+	response, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: method})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, _ := io.ReadAll(response.Body)
+	return &answer{response, string(body)}
+}

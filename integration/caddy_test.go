@@ -1,0 +1,134 @@
+// Package integration tests the module through a real Caddy: a process of its own, real sockets, a real app behind it.
+package integration
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// binary is Caddy with the module and the emulator, built once for all tests.
+var binary string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "caddy-bws-")
+	if err != nil {
+		panic(err)
+	}
+	binary = filepath.Join(dir, "caddy")
+	build := exec.Command("go", "build", "-race", "-o", binary, "../cmd/caddy")
+	build.Stderr = os.Stderr
+	if err := build.Run(); err != nil {
+		panic(err)
+	}
+	code := m.Run()
+	_ = os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// caddyProcess is a running Caddy.
+type caddyProcess struct {
+	t       *testing.T
+	command *exec.Cmd
+	logs    logBuffer
+	// Addr is the loopback address on which the test's site listens.
+	Addr string
+	// Admin is the address of the admin API.
+	Admin string
+	// Home is where Caddy keeps its state.
+	Home string
+}
+
+// startCaddy runs Caddy with a Caddyfile in which {addr} stands for the site's address. The file begins with the global
+// options, to which the harness adds those it needs.
+func startCaddy(t *testing.T, globalOptions, sites string) *caddyProcess {
+	t.Helper()
+	c := &caddyProcess{t: t, Addr: freeAddr(t), Admin: freeAddr(t)}
+	c.run(fmt.Sprintf("{\n\tadmin %s\n\tauto_https off\n\tdebug\n%s\n}\n%s",
+		c.Admin, globalOptions, strings.ReplaceAll(sites, "{addr}", "http://"+c.Addr)))
+	return c
+}
+
+func (c *caddyProcess) run(caddyfile string) {
+	c.t.Helper()
+	c.Home = c.t.TempDir()
+	config := filepath.Join(c.Home, "Caddyfile")
+	if err := os.WriteFile(config, []byte(caddyfile), 0o600); err != nil {
+		c.t.Fatal(err)
+	}
+	c.command = exec.Command(binary, "run", "--config", config, "--adapter", "caddyfile")
+	c.command.Env = append(os.Environ(), "HOME="+c.Home, "XDG_DATA_HOME="+c.Home, "XDG_CONFIG_HOME="+c.Home)
+	c.command.Stdout, c.command.Stderr = &c.logs, &c.logs
+	if err := c.command.Start(); err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(c.stop)
+	c.waitForLog("serving initial configuration")
+}
+
+// stop ends Caddy as an operator would, and fails the test if it had seen a data race or a panic.
+func (c *caddyProcess) stop() {
+	_ = c.command.Process.Signal(syscall.SIGINT)
+	_ = c.command.Wait()
+	for _, trouble := range []string{"WARNING: DATA RACE", "panic:", "\"panic\""} {
+		if strings.Contains(c.logs.String(), trouble) {
+			c.t.Errorf("Caddy's log has %q:\n%s", trouble, c.logs.String())
+		}
+	}
+}
+
+// waitForLog waits until the log has a text, which happens, or Caddy ends, or the machine is stuck.
+func (c *caddyProcess) waitForLog(text string) {
+	c.t.Helper()
+	for range 600 {
+		if strings.Contains(c.logs.String(), text) {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	c.t.Fatalf("Caddy did not log %q:\n%s", text, c.logs.String())
+}
+
+// freeAddr returns a loopback address on which nobody listens.
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// logBuffer is a buffer that a process writes and a test reads.
+type logBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+// client sends what it is told and follows nothing.
+var client = &http.Client{
+	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	Timeout:       30 * time.Second,
+}
