@@ -111,7 +111,7 @@ func serve(b *testing.B, through caddyhttp.MiddlewareHandler, header string) {
 
 // BenchmarkBareChain is what remains without a gate, to be subtracted from the others.
 func BenchmarkBareChain(b *testing.B) {
-	nothing := handler(func(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	nothing := handlerFunc(func(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 		return next.ServeHTTP(w, r)
 	})
 	serve(b, nothing, "Cookie: "+cookieOf(newSite(b).goodToken()))

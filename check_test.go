@@ -32,13 +32,13 @@ func TestCheckRefuses(t *testing.T) {
 		"Cookie":                      {Gate{Token: []TokenSource{{Header: "cookie"}}}, "token: header Cookie: use cookie"},
 		"header with a meaning":       {Gate{Token: []TokenSource{{Header: "host"}}}, "token: header Host has a meaning"},
 		"header twice":                {Gate{Token: []TokenSource{{Header: "X-A"}, {Header: "x-a"}}}, "token: header x-a is named twice"},
-		"cookie twice":                {Gate{Token: []TokenSource{{Cookie: "a"}, {Bearer: true}, {Cookie: "a"}}}, "token: cookie a is named twice"},
+		"cookie twice":                {Gate{Token: []TokenSource{{Cookie: "a"}, {Cookie: "a"}}}, "token: cookie a is named twice"},
 		"bearer twice":                {Gate{Token: []TokenSource{{Bearer: true}, {Bearer: true}}}, "token: bearer is named twice"},
 		"unknown action":              {Gate{Allow: []bws.Action{"verify"}}, "allow: unknown action"},
 		"empty action":                {Gate{Allow: []bws.Action{""}}, "allow: unknown action"},
 		"action twice":                {Gate{Allow: []bws.Action{bws.Verification, bws.Verification}}, "allow: verification is named twice"},
 		"pattern":                     {Gate{BCID: []string{"bioid/1/0"}}, `bcid "bioid/1/0"`},
-		"bcid with enrollment":        {Gate{Allow: []bws.Action{bws.Verification, bws.Enrollment}, BCID: []string{"*/*/*"}}, "bcid: enrollment"},
+		"bcid with enrollment":        {Gate{Allow: []bws.Action{bws.Enrollment}, BCID: []string{"*/*/*"}}, "bcid: enrollment"},
 		"bcid with liveness":          {Gate{Allow: []bws.Action{bws.LiveDetection}, BCID: []string{"*/*/*"}}, "bcid: livenessdetection"},
 		"identification and no score": {Gate{Allow: []bws.Action{bws.Identification}}, "min_score is required"},
 		"score above 1":               {Gate{MinScore: &above}, "min_score: 1.0000000000000002 is out of bounds"},
@@ -52,7 +52,13 @@ func TestCheckRefuses(t *testing.T) {
 		"URL without redirect":        {Gate{Deny: &Denial{To: "/a"}}, "deny: only redirect takes a URL"},
 		"URL with error":              {Gate{Deny: &Denial{Mode: denyError, To: "/a"}}, "deny: only redirect takes a URL"},
 		"redirect to nowhere":         {Gate{Deny: &Denial{Mode: denyRedirect}}, "deny redirect: the URL is missing"},
-		"identity header":             {Gate{IdentityHeaders: http.Header{"Cookie": {"a=1"}}}, "identity_headers: Cookie has a meaning"},
+		"token in an identity header": {Gate{Token: []TokenSource{{Header: "x_bws.bcid"}}}, "token: header x_bws.bcid is an identity header"},
+		"default token header":        {Gate{IdentityHeaders: http.Header{"X_BWS_Token": {"x"}}}, "token: header X-BWS-Token is an identity"},
+		"bearer, overwritten": {
+			Gate{Token: []TokenSource{{Bearer: true}}, IdentityHeaders: http.Header{"Authorization": {"x"}}},
+			"token: bearer is an identity header",
+		},
+		"identity header": {Gate{IdentityHeaders: http.Header{"Cookie": {"a=1"}}}, "identity_headers: Cookie has a meaning"},
 	} {
 		if err := test.gate.check(); err == nil || !strings.HasPrefix(err.Error(), test.want) {
 			t.Errorf("%s: got %v, want %q", name, err, test.want)

@@ -43,6 +43,7 @@ func TestFind(t *testing.T) {
 		"empty but for spaces":           {cookieSource, []string{"bws_token= \t"}, "", false},
 		"no equals sign":                 {cookieSource, []string{"bws_token"}, "", false},
 		"empty, then a token":            {cookieSource, []string{"bws_token=; bws_token=t"}, "t", false},
+		"a token, then empty":            {cookieSource, []string{"bws_token=t; bws_token="}, "t", false},
 		"twice the same":                 {cookieSource, []string{"bws_token=t; bws_token=t"}, "t", false},
 		"security case 34: two cookies":  {cookieSource, []string{"bws_token=t; bws_token=u"}, "", true},
 		"two cookies in two lines":       {cookieSource, []string{"bws_token=t", "bws_token=u"}, "", true},
@@ -83,11 +84,11 @@ func TestFindToken(t *testing.T) {
 		reason policy.Reason
 	}{
 		"nothing":                       {http.Header{}, "", policy.NoToken},
-		"all empty":                     {http.Header{"Cookie": {"bws_token="}, "X-Bws-Token": {""}, "Authorization": {"Bearer"}}, "", policy.NoToken},
+		"all empty":                     {http.Header{"Cookie": {"bws_token="}, "Authorization": {"Bearer"}}, "", policy.NoToken},
 		"the first source first":        {http.Header{"Cookie": {"bws_token=c"}, "X-Bws-Token": {"h"}}, "c", ""},
 		"an empty source is passed":     {http.Header{"Cookie": {"bws_token="}, "X-Bws-Token": {"h"}}, "h", ""},
 		"the last source":               {http.Header{"Cookie": {"a=1"}, "Authorization": {"Bearer b"}}, "b", ""},
-		"two in the first source":       {http.Header{"Cookie": {"bws_token=c; bws_token=d"}, "X-Bws-Token": {"h"}}, "", policy.AmbiguousToken},
+		"two in the first source":       {http.Header{"Cookie": {"bws_token=c;bws_token=d"}, "X-Bws-Token": {"h"}}, "", policy.AmbiguousToken},
 		"two in the second source":      {http.Header{"X-Bws-Token": {"h", "i"}}, "", policy.AmbiguousToken},
 		"two in a source not looked at": {http.Header{"Cookie": {"bws_token=c"}, "X-Bws-Token": {"h", "i"}}, "c", ""},
 	} {
@@ -146,11 +147,11 @@ func TestTake(t *testing.T) {
 // A gate takes its own credentials and leaves those of others, for which it was not asked.
 func TestTakeOnlyWhatIsConfigured(t *testing.T) {
 	before := http.Header{"Cookie": {"bws_token=t"}, "Authorization": {"Bearer t"}, "X-Bws-Token": {"t"}}
-	for source, gone := range map[TokenSource]string{cookieSource: "Cookie", headerSource: "X-Bws-Token", bearerSource: "Authorization"} {
+	for _, source := range []TokenSource{cookieSource, headerSource, bearerSource} {
 		r, want := &http.Request{Header: before.Clone()}, before.Clone()
 		set := credentialsOf([]TokenSource{source})
 		set.take(r, new(visit))
-		if delete(want, gone); !maps.EqualFunc(r.Header, want, slices.Equal) {
+		if delete(want, source.headerName()); !maps.EqualFunc(r.Header, want, slices.Equal) {
 			t.Errorf("%s: left is %q, want %q", source, r.Header, want)
 		}
 	}

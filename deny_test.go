@@ -28,7 +28,7 @@ func TestIsNavigation(t *testing.T) {
 		"security case 71: fetch":       {http.MethodGet, []string{"Sec-Fetch-Mode: cors", html}, false},
 		"security case 71: websocket":   {http.MethodGet, []string{"Sec-Fetch-Mode: websocket"}, false},
 		"security case 71: EventSource": {http.MethodGet, []string{"Accept: text/event-stream"}, false},
-		"an old browser":                {http.MethodGet, []string{"Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}, true},
+		"an old browser":                {http.MethodGet, []string{"Accept: text/html,application/xml;q=0.9,*/*;q=0.8"}, true},
 		"an old browser by HEAD":        {http.MethodHead, []string{html}, true},
 		"an old browser posts":          {http.MethodPost, []string{html}, false},
 		"options":                       {http.MethodOptions, []string{html}, false},

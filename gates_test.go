@@ -91,7 +91,7 @@ func TestLaterGateLooksAtItsOwnToken(t *testing.T) {
 func TestLaterGateSeesTheOriginal(t *testing.T) {
 	s := newSite(t)
 	planted := s.goodToken()
-	plant := handler(func(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	plant := handlerFunc(func(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 		r.Header.Set("X-BWS-Token", planted)
 		return next.ServeHTTP(w, r)
 	})
@@ -103,7 +103,9 @@ func TestLaterGateSeesTheOriginal(t *testing.T) {
 func TestLaterDenialWithdrawsIdentity(t *testing.T) {
 	s := newSite(t)
 	named := Gate{IdentityHeaders: http.Header{"Remote-User": {"{http.auth.user.id}"}}}
-	nobody := map[string]string{"http.auth.user.id": "", "http.bws.bcid": "", "http.bws.decision": "deny", "http.bws.reason": "action_not_allowed"}
+	nobody := map[string]string{
+		"http.auth.user.id": "", "http.bws.bcid": "", "http.bws.decision": "deny", "http.bws.reason": "action_not_allowed",
+	}
 
 	o := send(t, get("X-BWS-Token: "+s.goodToken()), s.gate(t, named), s.gate(t, reporting(enrolled)))
 	o.checkAllowed(t)
@@ -113,7 +115,7 @@ func TestLaterDenialWithdrawsIdentity(t *testing.T) {
 	}
 
 	var seen *http.Request
-	look := handler(func(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	look := handlerFunc(func(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 		seen = r
 		return next.ServeHTTP(w, r)
 	})
@@ -134,7 +136,7 @@ func TestLaterGateIsNotBoundToAnEarlierOne(t *testing.T) {
 	send(t, r(), s.gate(t, anyone), s.gate(t, bound)).checkDenied(t, http.StatusForbidden, "bcid_not_allowed")
 
 	for user, status := range map[bws.BCID]int{alice: http.StatusOK, bob: http.StatusForbidden} {
-		factor := handler(func(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+		factor := handlerFunc(func(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 			r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer).Set("http.auth.user.id", user.String())
 			return next.ServeHTTP(w, r)
 		})

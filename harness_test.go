@@ -127,10 +127,10 @@ func get(headers ...string) *http.Request {
 	return r
 }
 
-// handler is a handler between gates, or behind them.
-type handler func(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error
+// handlerFunc is a handler between gates, or behind them.
+type handlerFunc func(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error
 
-func (h handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+func (h handlerFunc) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	return h(w, r, next)
 }
 

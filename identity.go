@@ -121,24 +121,32 @@ func (id *identity) covers(name string) bool {
 }
 
 func (id *identity) stripConnection(header http.Header, lines []string) {
+	if !slices.ContainsFunc(lines, id.isNamedIn) {
+		return // as almost always, and without an allocation
+	}
 	var kept []string
-	named := false
 	for _, line := range lines {
 		for option := range strings.SplitSeq(line, ",") {
-			if id.covers(trim(option)) {
-				named = true
-				continue
+			if option = trim(option); !id.covers(option) {
+				kept = append(kept, option)
 			}
-			kept = append(kept, trim(option))
 		}
 	}
-	switch {
-	case !named:
-	case len(kept) == 0:
+	if len(kept) == 0 {
 		delete(header, "Connection")
-	default:
-		header["Connection"] = []string{strings.Join(kept, ", ")}
+		return
 	}
+	header["Connection"] = []string{strings.Join(kept, ", ")}
+}
+
+// isNamedIn reports whether a line of Connection names one of the headers.
+func (id *identity) isNamedIn(line string) bool {
+	for option := range strings.SplitSeq(line, ",") {
+		if id.covers(trim(option)) {
+			return true
+		}
+	}
+	return false
 }
 
 // set tells the app whom the evidence names. A value that turns out empty is not sent.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 
@@ -54,8 +55,8 @@ func TestStrip(t *testing.T) {
 	}{
 		"nothing forged": {
 			nil,
-			http.Header{"Accept": {"*/*"}, "X-Bws": {"1"}, "X-Bws-Bcid-2": {"2"}, "Xbws-Bcid": {"3"}, "Connection": {"keep-alive,  close"}},
-			http.Header{"Accept": {"*/*"}, "X-Bws": {"1"}, "X-Bws-Bcid-2": {"2"}, "Xbws-Bcid": {"3"}, "Connection": {"keep-alive,  close"}},
+			http.Header{"X-Bws": {"1"}, "X-Bws-Bcid-2": {"2"}, "Xbws-Bcid": {"3"}, "Connection": {"keep-alive,  close"}},
+			http.Header{"X-Bws": {"1"}, "X-Bws-Bcid-2": {"2"}, "Xbws-Bcid": {"3"}, "Connection": {"keep-alive,  close"}},
 		},
 		"security case 1: all defaults": {
 			nil,
@@ -65,7 +66,7 @@ func TestStrip(t *testing.T) {
 		"security case 2: underscores": {nil, http.Header{"X_bws_bcid": {"f"}, "X_BWS-Verified_At": {"f"}}, http.Header{}},
 		"security case 3: dots":        {nil, http.Header{"X.bws.bcid": {"f"}, "x.BWS_verified-at": {"f"}}, http.Header{}},
 		"security case 5: two lines":   {nil, http.Header{"X-Bws-Bcid": {"f", "g"}}, http.Header{}},
-		"headers off":                  {http.Header{}, http.Header{"X-Bws-Bcid": {"f"}, "Remote-User": {"1"}}, http.Header{"Remote-User": {"1"}}},
+		"headers off":                  {http.Header{}, http.Header{"X-Bws-Bcid": {"f"}, "X-User": {"1"}}, http.Header{"X-User": {"1"}}},
 		"configured, and the defaults": {custom, http.Header{"Remote_user": {"f"}, "X-Bws-Bcid": {"f"}}, http.Header{}},
 		"named in Connection": {
 			custom,
@@ -90,7 +91,7 @@ func TestStrip(t *testing.T) {
 
 // Names whose lengths differ by 64 share a bit of the filter before the comparison.
 func TestStripLongNames(t *testing.T) {
-	long := "X-" + strings.Repeat("User-", 14) + "Id"
+	long := "X-" + strings.Repeat("User-", 16) + "Id"
 	id := newTestIdentity(t, http.Header{long: {"x"}})
 	r := &http.Request{Header: http.Header{strings.ToUpper(long): {"f"}, long[:len(long)-64]: {"kept"}, "X-Bws-Bcid": {"f"}}}
 	id.strip(r)
@@ -129,7 +130,7 @@ func TestSetDefaults(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			test.evidence.AnsweredAt = start.Local()
+			test.evidence.AnsweredAt = start.In(time.FixedZone("", 3600))
 			header := http.Header{}
 			newTestIdentity(t, nil).set(header, &test.evidence, caddy.NewReplacer())
 			if !maps.EqualFunc(header, test.want, slices.Equal) {
@@ -148,7 +149,8 @@ func TestSetDefaults(t *testing.T) {
 func TestSetTemplates(t *testing.T) {
 	repl := caddy.NewEmptyReplacer()
 	for name, value := range map[string]string{
-		"empty": "", "person": "bioid/1/2", "nested": "{person}", "break": "a\r\nX-Admin: 1", "nul": "a\x00b", "del": "a\x7f", "tab": "a\tb", "accent": "Zoë",
+		"empty": "", "person": "bioid/1/2", "nested": "{person}",
+		"break": "a\r\nX-Admin: 1", "nul": "a\x00b", "del": "a\x7f", "tab": "a\tb", "accent": "Zoë",
 	} {
 		repl.Set(name, value)
 	}

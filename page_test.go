@@ -33,7 +33,9 @@ func TestPage(t *testing.T) {
 		t.Errorf("got %d, %s", w.Code, w.Header())
 	}
 	body := w.Body.String()
-	for _, text := range []string{"<title>Pending</title>", "<h1>Pending</h1>", "<p>Wait.</p>", "<code>pending</code>", "Status 401", "Try again"} {
+	for _, text := range []string{
+		"<title>Pending</title>", "<h1>Pending</h1>", "<p>Wait.</p>", "<code>pending</code>", "Status 401", "Try again",
+	} {
 		if !strings.Contains(body, text) {
 			t.Errorf("the page lacks %q", text)
 		}
@@ -93,7 +95,8 @@ func TestPageEscapes(t *testing.T) {
 	if err := (denial{status: http.StatusForbidden, title: script, text: script}).writePage(w, get(), script); err != nil {
 		t.Fatal(err)
 	}
-	if body := w.Body.String(); strings.Contains(body, "<script") || strings.Contains(body, "&'") || !strings.Contains(body, "&lt;script&gt;") {
+	body := w.Body.String()
+	if strings.Contains(body, "<script") || strings.Contains(body, "&'") || !strings.Contains(body, "&lt;script&gt;") {
 		t.Errorf("the page is %s", body)
 	}
 }
@@ -109,7 +112,7 @@ func TestProblem(t *testing.T) {
 	}
 	const want = `{"title":"Unauthorized","status":401,` +
 		`"detail":"Your verification is too old. This page asks for a recent one. Please verify yourself again.",` +
-		`"reason":"too_old","max_age":120}`
+		`"reason":"too_old","max_age":120}` + "\n"
 	if got := w.Body.String(); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}

@@ -42,7 +42,10 @@ func parsePersons(patterns []string) (persons, error) {
 }
 
 func parsePersonTemplate(pattern string) (personTemplate, error) {
-	parts := splitTemplate(pattern)
+	parts, balanced := splitTemplate(pattern)
+	if !balanced {
+		return personTemplate{}, fmt.Errorf("bcid %q: a brace is not closed, or closed without being opened; write {placeholder}", pattern)
+	}
 	if len(parts) == 1 && strings.HasPrefix(pattern, "{") && strings.Index(pattern, "}") == len(pattern)-1 {
 		return personTemplate{whole: pattern}, nil
 	}
@@ -62,24 +65,23 @@ func parsePersonTemplate(pattern string) (personTemplate, error) {
 	return personTemplate{parts: parts}, nil
 }
 
-// splitTemplate splits at the separators of a BCID that are not inside a placeholder, whose names have dots too.
-func splitTemplate(pattern string) []string {
-	var parts []string
-	depth, start := 0, 0
+// splitTemplate splits at the separators of a BCID that are not inside a placeholder, whose names have dots too. It is false
+// for braces that are no placeholders.
+func splitTemplate(pattern string) (parts []string, balanced bool) {
+	inside, start := false, 0
 	for i, c := range pattern {
-		switch c {
-		case '{':
-			depth++
-		case '}':
-			depth--
-		case '/', '.':
-			if depth == 0 {
-				parts = append(parts, pattern[start:i])
-				start = i + 1
+		switch {
+		case c == '{' || c == '}':
+			if inside == (c == '{') {
+				return nil, false
 			}
+			inside = !inside
+		case (c == '/' || c == '.') && !inside:
+			parts = append(parts, pattern[start:i])
+			start = i + 1
 		}
 	}
-	return append(parts, pattern[start:])
+	return append(parts, pattern[start:]), !inside
 }
 
 // resolve returns the patterns for this request. A template that does not yield a possible pattern matches nobody.

@@ -58,7 +58,7 @@ func TestResolvePersons(t *testing.T) {
 		"text around":                  {"bio{s}/9876/1{c}5", map[string]string{"s": "id", "c": "234"}, alice, true},
 		"separators in the name":       {"bioid/9876/{http.auth/user.id}", map[string]string{"http.auth/user.id": "12345"}, alice, true},
 		"a star by the operator":       {"{s}/*/12345", map[string]string{"s": "bioid"}, alice, true},
-		"negative class":               {"bioid/9876/{c}", map[string]string{"c": "-7"}, bws.BCID{Storage: "bioid", Partition: 9876, Class: -7}, true},
+		"negative class":               {"x/1/{c}", map[string]string{"c": "-7"}, bws.BCID{Storage: "x", Partition: 1, Class: -7}, true},
 		"another class":                {"bioid/9876/{c}", map[string]string{"c": "12346"}, alice, false},
 		"unknown placeholder":          {"bioid/9876/{c}", nil, alice, false},
 		"empty placeholder":            {"bioid/9876/{c}", map[string]string{"c": ""}, alice, false},
@@ -111,21 +111,18 @@ func TestResolvePersons(t *testing.T) {
 
 // What one request resolves to must not show in the next.
 func TestResolvePersonsForEachRequest(t *testing.T) {
-	p, err := parsePersons([]string{"eyes/1/1", "{user}", "eyes/2/2"})
+	p, err := parsePersons([]string{"eyes/1/1", "{user}", "eyes/2/2", "eyes/3/3"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, user := range []bws.BCID{alice, bob, {}} {
+	resolve := func(user bws.BCID) []bws.Pattern {
 		repl := caddy.NewEmptyReplacer()
 		repl.Set("user", user.String())
-		patterns := p.resolve(new(visit), repl)
-		want := 3
-		if user.IsZero() {
-			want = 2
-		}
-		if len(patterns) != want || want == 3 && patterns[2] != bws.PatternFor(user) {
-			t.Errorf("for %v: got %v", user, patterns)
-		}
+		return p.resolve(new(visit), repl)
+	}
+	forAlice, forBob, forNobody := resolve(alice), resolve(bob), resolve(bws.BCID{})
+	if len(forAlice) != 4 || forAlice[3] != bws.PatternFor(alice) || len(forBob) != 4 || forBob[3] != bws.PatternFor(bob) || len(forNobody) != 3 {
+		t.Errorf("for %v: %v\nfor %v: %v\nfor nobody: %v", alice, forAlice, bob, forBob, forNobody)
 	}
 }
 

@@ -1,7 +1,10 @@
 package caddybws
 
 import (
+	"context"
+	"errors"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -12,95 +15,123 @@ import (
 	"github.com/caddy-bws/caddy-bws/internal/policy"
 )
 
-var partition = bws.BCID{Storage: "bioid", Partition: 9876}
+// What follows makes tokens for the rows of a table.
 
-// identified returns a token with which an identification has been performed.
-func (s *site) identified(scores ...float64) string {
-	token := s.Token(bwstest.TokenSpec{BCID: partition, Task: bws.TaskIdentify | bws.TaskLiveDetect})
-	matches := []bws.Match{}
-	for i, score := range scores {
-		matches = append(matches, bws.Match{BCID: bws.BCID{Storage: "bioid", Partition: 9876, Class: int32(i + 1)}, Score: score})
+// tokenVerified is a token of this kind with which Alice has been verified.
+func tokenVerified(spec bwstest.TokenSpec) func(*site) string {
+	return func(s *site) string {
+		token := s.Token(spec)
+		s.Perform(token, bwstest.Outcome{Success: true, BCID: alice})
+		return token
 	}
-	s.Perform(token, bwstest.Outcome{Success: true, Matches: matches})
-	return token
 }
 
-// verified returns a token of this kind with which Alice has been verified.
-func (s *site) verified(spec bwstest.TokenSpec) string {
-	token := s.Token(spec)
-	s.Perform(token, bwstest.Outcome{Success: true, BCID: alice})
-	return token
+// tokenFailed is a token for a verification of Alice that has failed.
+func tokenFailed(code bws.ErrorCode) func(*site) string {
+	return func(s *site) string { return s.token(bwstest.Outcome{Error: code}) }
 }
 
-func (s *site) scripted(answer bwstest.Answer) string {
-	s.Script("/result", answer)
-	return s.Token(bwstest.TokenSpec{BCID: alice})
+// tokenFound is a token for an identification that has found as many people as there are scores.
+func tokenFound(scores ...float64) func(*site) string {
+	return func(s *site) string {
+		partition := bws.BCID{Storage: "bioid", Partition: 9876}
+		matches := make([]bws.Match, len(scores))
+		for i, score := range scores {
+			matches[i] = bws.Match{BCID: bws.BCID{Storage: "bioid", Partition: 9876, Class: int32(i + 1)}, Score: score}
+		}
+		token := s.Token(bwstest.TokenSpec{BCID: partition, Task: bws.TaskIdentify | bws.TaskLiveDetect})
+		s.Perform(token, bwstest.Outcome{Success: true, Matches: matches})
+		return token
+	}
 }
 
-// Each row is a request that would be allowed but for one thing. A reason is given together with the number of questions that
-// BWS was asked about the token.
+// tokenAnswered is a good token about which BWS gives a bad answer.
+func tokenAnswered(answer bwstest.Answer) func(*site) string {
+	return func(s *site) string {
+		s.Script("/result", answer)
+		return s.goodToken()
+	}
+}
+
+// tokenAfter is a good token that is presented some time later.
+func tokenAfter(d time.Duration) func(*site) string {
+	return func(s *site) string {
+		token := s.goodToken()
+		s.now = s.now.Add(d)
+		return token
+	}
+}
+
+// tokenForeign is a token of another installation of BWS.
+func tokenForeign(appID string) func(*site) string {
+	return func(*site) string {
+		other := bwstest.New(bwstest.Config{AppID: appID, Now: func() time.Time { return start }})
+		return other.Token(bwstest.TokenSpec{BCID: alice})
+	}
+}
+
+func tokenText(token string) func(*site) string { return func(*site) string { return token } }
+
+// Each row is a request that would be allowed but for one thing, and how often BWS is asked about its token.
 func TestReasons(t *testing.T) {
-	const score, margin = 0.5, 0.25
-	minScore := score
-	identification := Gate{Allow: []bws.Action{bws.Identification}, MinScore: &minScore, MinMargin: margin}
-	failed := func(code bws.ErrorCode) func(*site) string {
-		return func(s *site) string { return s.token(bwstest.Outcome{Error: code}) }
-	}
+	minScore := 0.5
+	identification := Gate{Allow: []bws.Action{bws.Identification}, MinScore: &minScore, MinMargin: 0.25}
+	minute := Gate{MaxAge: caddy.Duration(time.Minute)}
+	liveness := Gate{Allow: []bws.Action{bws.LiveDetection}}
+	early := bwstest.TokenSpec{BCID: alice, NotBefore: start.Add(61 * time.Second)}
+	notLive := bwstest.TokenSpec{BCID: alice, Task: bws.TaskVerify | 3}
+	enrolling := bwstest.TokenSpec{BCID: alice, Task: bwstest.DefaultTask | bws.TaskAutoEnroll}
+	twice := []byte(`{"Success":false,"Success":true,"Action":"verification","BCID":"bioid/9876/12345"}`)
+
 	for name, test := range map[string]struct {
 		gate   Gate
 		token  func(*site) string
 		calls  int
 		reason policy.Reason
 	}{
-		"no token":         {Gate{}, func(*site) string { return "" }, 0, policy.NoToken},
-		"nonsense":         {Gate{}, func(*site) string { return "nonsense" }, 0, policy.MalformedToken},
-		"security case 33": {Gate{}, func(s *site) string { return s.goodToken() + "." }, 0, policy.MalformedToken},
-		"too long":         {Gate{}, func(s *site) string { return s.Mint(map[string]any{"x": make([]int, 3000)}) }, 0, policy.MalformedToken},
-		"no end":           {Gate{}, func(s *site) string { return s.Mint(map[string]any{"nbf": start.Unix()}) }, 0, policy.MalformedToken},
-		"security case 42": {Gate{}, func(*site) string {
-			return bwstest.New(bwstest.Config{AppID: "other", Now: clockAt(start)}).Token(bwstest.TokenSpec{})
-		}, 0, policy.ForeignToken},
-		"another service's":    {Gate{}, func(*site) string { return bwstest.New(bwstest.Config{Now: clockAt(start)}).Token(bwstest.TokenSpec{}) }, 1, policy.RejectedToken},
-		"expired":              {Gate{}, func(s *site) string { defer s.wait(11 * time.Minute); return s.goodToken() }, 0, policy.ExpiredToken},
-		"expired for BWS only": {Gate{}, func(s *site) string { defer s.wait(10 * time.Minute); return s.goodToken() }, 1, policy.RejectedToken},
-		"not valid yet": {Gate{}, func(s *site) string {
-			return s.verified(bwstest.TokenSpec{BCID: alice, NotBefore: start.Add(61 * time.Second)})
-		}, 0, policy.NotYetValid},
-		"security case 46":  {Gate{}, func(s *site) string { return s.Token(bwstest.TokenSpec{BCID: alice}) }, 1, policy.Pending},
-		"too old":           {Gate{MaxAge: caddy.Duration(time.Minute)}, func(s *site) string { defer s.wait(61 * time.Second); return s.goodToken() }, 1, policy.TooOld},
-		"not recognized":    {Gate{}, failed(""), 1, policy.NotRecognized},
-		"not live":          {Gate{}, failed(bws.LiveDetectionFailed), 1, policy.LiveDetectionFailed},
-		"challenge failed":  {Gate{}, failed(bws.ChallengeResponseFailed), 1, policy.ChallengeResponseFailed},
-		"not enrolled":      {Gate{}, failed(bws.NoTemplateAvailable), 1, policy.NoTemplate},
-		"too few samples":   {Gate{}, failed(bws.NotEnoughSamples), 1, policy.NotEnoughSamples},
-		"too busy":          {Gate{}, failed(bws.ExecutionOfJobTimedOut), 1, policy.JobTimedOut},
-		"another failure":   {Gate{}, failed("SomethingElse"), 1, policy.OperationFailed},
-		"another action":    {Gate{Allow: []bws.Action{bws.LiveDetection}}, (*site).goodToken, 1, policy.ActionNotAllowed},
-		"security case 113": {Gate{}, func(s *site) string { return s.verified(bwstest.TokenSpec{BCID: alice, Task: 3}) }, 1, policy.NotLive},
-		"automatic enrollment": {Gate{}, func(s *site) string {
-			return s.verified(bwstest.TokenSpec{BCID: alice, Task: bwstest.DefaultTask | bws.TaskAutoEnroll})
-		}, 1, policy.ActionNotAllowed},
-		"no challenge":        {Gate{Require: "challenge"}, (*site).goodToken, 1, policy.NoChallenge},
-		"another person":      {Gate{BCID: []string{bob.String()}}, (*site).goodToken, 1, policy.BCIDNotAllowed},
-		"security case 111":   {Gate{}, func(s *site) string { return s.verified(bwstest.TokenSpec{BCID: bob}) }, 1, policy.Contradiction},
-		"nobody found":        {identification, func(s *site) string { return s.identified() }, 1, policy.ScoreTooLow},
-		"poor match":          {identification, func(s *site) string { return s.identified(0.49) }, 1, policy.ScoreTooLow},
-		"two similar":         {identification, func(s *site) string { return s.identified(0.75, 0.625) }, 1, policy.MarginTooSmall},
-		"refused credentials": {Gate{}, func(s *site) string { return s.scripted(bwstest.Answer{Status: http.StatusUnauthorized}) }, 1, policy.ServiceMisconfigured},
-		"service down":        {Gate{}, func(s *site) string { return s.scripted(bwstest.Answer{Status: http.StatusServiceUnavailable}) }, 1, policy.ServiceUnavailable},
-		"service redirects":   {Gate{}, func(s *site) string { return s.scripted(bwstest.Answer{Status: http.StatusFound}) }, 1, policy.ServiceInvalid},
-		"security case 79": {Gate{}, func(s *site) string {
-			return s.scripted(bwstest.Answer{Body: []byte(`{"Success":false,"Success":true}`)})
-		}, 1, policy.ServiceInvalid},
-		"enough of everything":   {identification, func(s *site) string { return s.identified(0.75, 0.5) }, 1, ""},
-		"the only match":         {identification, func(s *site) string { return s.identified(0.5) }, 1, ""},
-		"the person":             {Gate{BCID: []string{alice.String()}}, (*site).goodToken, 1, ""},
-		"live, where not needed": {Gate{Require: "none"}, (*site).goodToken, 1, ""},
+		"no token":         {Gate{}, tokenText(""), 0, policy.NoToken},
+		"nonsense":         {Gate{}, tokenText("nonsense"), 0, policy.MalformedToken},
+		"security case 38": {Gate{}, tokenText(strings.Repeat("e30.", 2000)), 0, policy.MalformedToken},
+		"security case 42": {Gate{}, tokenForeign("another"), 0, policy.ForeignToken},
+		"security case 33": {Gate{}, tokenForeign(bwstest.AppID), 1, policy.RejectedToken},
+		"expired":          {Gate{}, tokenAfter(11 * time.Minute), 0, policy.ExpiredToken},
+		"expired for BWS":  {Gate{}, tokenAfter(10 * time.Minute), 1, policy.RejectedToken},
+		"too early":        {Gate{}, tokenVerified(early), 0, policy.NotYetValid},
+		"security case 46": {Gate{}, func(s *site) string { return s.Token(bwstest.TokenSpec{}) }, 1, policy.Pending},
+		"almost too old":   {minute, tokenAfter(time.Minute), 1, ""},
+		"too old":          {minute, tokenAfter(time.Minute + time.Second), 1, policy.TooOld},
+
+		"not recognized":   {Gate{}, tokenFailed(""), 1, policy.NotRecognized},
+		"not alive":        {Gate{}, tokenFailed(bws.LiveDetectionFailed), 1, policy.LiveDetectionFailed},
+		"challenge failed": {Gate{}, tokenFailed(bws.ChallengeResponseFailed), 1, policy.ChallengeResponseFailed},
+		"not enrolled":     {Gate{}, tokenFailed(bws.NoTemplateAvailable), 1, policy.NoTemplate},
+		"too few samples":  {Gate{}, tokenFailed(bws.NotEnoughSamples), 1, policy.NotEnoughSamples},
+		"too busy":         {Gate{}, tokenFailed(bws.ExecutionOfJobTimedOut), 1, policy.JobTimedOut},
+		"another failure":  {Gate{}, tokenFailed("SomethingElse"), 1, policy.OperationFailed},
+
+		"security case 111":    {Gate{}, tokenVerified(bwstest.TokenSpec{BCID: bob}), 1, policy.Contradiction},
+		"another action":       {liveness, (*site).goodToken, 1, policy.ActionNotAllowed},
+		"automatic enrollment": {Gate{}, tokenVerified(enrolling), 1, policy.ActionNotAllowed},
+		"another person":       {Gate{BCID: []string{bob.String()}}, (*site).goodToken, 1, policy.BCIDNotAllowed},
+		"the person":           {Gate{BCID: []string{alice.String()}}, (*site).goodToken, 1, ""},
+		"security case 113":    {Gate{}, tokenVerified(notLive), 1, policy.NotLive},
+		"liveness not needed":  {Gate{Require: "none"}, tokenVerified(notLive), 1, ""},
+		"no challenge":         {Gate{Require: "challenge"}, (*site).goodToken, 1, policy.NoChallenge},
+
+		"nobody found": {identification, tokenFound(), 1, policy.ScoreTooLow},
+		"poor match":   {identification, tokenFound(0.4375), 1, policy.ScoreTooLow},
+		"two alike":    {identification, tokenFound(0.75, 0.625), 1, policy.MarginTooSmall},
+		"good match":   {identification, tokenFound(0.75, 0.5), 1, ""},
+		"only match":   {identification, tokenFound(0.5), 1, ""},
+
+		"security case 88": {Gate{}, tokenAnswered(bwstest.Answer{Status: http.StatusUnauthorized}), 1, policy.ServiceMisconfigured},
+		"service down":     {Gate{}, tokenAnswered(bwstest.Answer{Status: http.StatusServiceUnavailable}), 1, policy.ServiceUnavailable},
+		"security case 74": {Gate{}, tokenAnswered(bwstest.Answer{Status: http.StatusFound}), 1, policy.ServiceInvalid},
+		"security case 79": {Gate{}, tokenAnswered(bwstest.Answer{Body: twice}), 1, policy.ServiceInvalid},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t)
-			r := get("X-BWS-Token: " + test.token(s))
-			o := send(t, r, s.gate(t, test.gate))
+			o := send(t, get("X-BWS-Token: "+test.token(s)), s.gate(t, test.gate))
 			if calls := s.Calls("/result"); calls != test.calls {
 				t.Errorf("BWS was asked %d times, want %d", calls, test.calls)
 			}
@@ -109,11 +140,37 @@ func TestReasons(t *testing.T) {
 				return
 			}
 			o.checkDenied(t, statuses[test.reason], string(test.reason))
-			o.checkPlaceholders(t, map[string]string{"http.bws.reason": string(test.reason), "http.bws.decision": "deny", "http.auth.user.id": ""})
+			o.checkPlaceholders(t, map[string]string{
+				"http.bws.reason": string(test.reason), "http.bws.decision": "deny", "http.bws.bcid": "", "http.auth.user.id": "",
+			})
 		})
 	}
 }
 
-func clockAt(t time.Time) func() time.Time { return func() time.Time { return t } }
+// security case 8: never the one that happens to be good
+func TestAmbiguousToken(t *testing.T) {
+	s := newSite(t)
+	good := "X-BWS-Token: " + s.goodToken()
+	for _, headers := range [][]string{{good, "X-BWS-Token: x"}, {"X-BWS-Token: x", good}} {
+		send(t, get(headers...), s.gate(t, Gate{})).checkDenied(t, http.StatusBadRequest, "ambiguous_token")
+	}
+	if calls := s.Calls("/result"); calls != 0 {
+		t.Errorf("BWS was asked %d times", calls)
+	}
+}
 
-func (s *site) wait(d time.Duration) { s.now = s.now.Add(d) }
+// broken breaks every connection to BWS.
+type broken struct{}
+
+func (broken) RoundTrip(*http.Request) (*http.Response, error) { return nil, errors.New("no route") }
+
+func TestServiceOutOfReach(t *testing.T) {
+	s := newSite(t)
+	gate := provision(t, Gate{}, newService(t, broken{}, s.service.now))
+	r := get("X-BWS-Token: " + s.goodToken())
+	send(t, r.Clone(t.Context()), gate).checkDenied(t, http.StatusServiceUnavailable, "service_unavailable")
+
+	ctx, cancel := context.WithDeadline(t.Context(), start.AddDate(-10, 0, 0))
+	defer cancel()
+	send(t, r.Clone(ctx), gate).checkDenied(t, http.StatusGatewayTimeout, "service_timeout")
+}

@@ -21,6 +21,7 @@ func TestResolve(t *testing.T) {
 	for value, want := range map[string]string{
 		"plain":                     "plain",
 		"{env.BWS_TEST_SECRET}":     "s3cret{not.again}",
+		"":                          "",
 		"pre{env.BWS_TEST_SECRET}-": "pres3cret{not.again}-",
 		"{file." + file + "}":       "from a file",
 		`\{plain\}`:                 "{plain}",
@@ -33,6 +34,10 @@ func TestResolve(t *testing.T) {
 		if got, err := resolve(value); err == nil {
 			t.Errorf("%q: got %q, want an error", value, got)
 		}
+	}
+	// A secret with braces that nobody has escaped
+	if _, err := resolve("hunt{er}2"); err == nil || strings.Contains(err.Error(), "er}") {
+		t.Errorf("got %v, want an error that does not quote the value", err)
 	}
 }
 

@@ -96,7 +96,7 @@ func TestPlaceholders(t *testing.T) {
 func TestPlaceholdersOfOthers(t *testing.T) {
 	v := &visit{user: alice}
 	v.conclude(allow, &evidence.Evidence{Action: bws.Verification, BCID: alice}, start)
-	for _, name := range []string{"http.bws", "http.bws.", "http.bws.token", "http.bws.BCID", "http.auth.user.name", "http.request.host"} {
+	for _, name := range []string{"http.bws", "http.bws.", "http.bws.token", "http.bws.BCID", "http.auth.user.name"} {
 		if value, known := v.placeholder(name); known {
 			t.Errorf("{%s} is %q", name, value)
 		}
@@ -138,7 +138,7 @@ func TestVisitInLogs(t *testing.T) {
 
 func TestVisitBelongsToOneRequest(t *testing.T) {
 	var visits []*visit
-	look := handler(func(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	look := handlerFunc(func(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 		visits = append(visits, visitOf(r, r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)))
 		return next.ServeHTTP(w, r)
 	})

@@ -113,6 +113,7 @@ func TestContradictions(t *testing.T) {
 		}
 	}
 
+	const identify, identification = bws.TaskIdentify, bws.Identification
 	for name, test := range map[string]struct {
 		task    bws.Task
 		claimed string
@@ -135,14 +136,14 @@ func TestContradictions(t *testing.T) {
 		"liveness detection names nobody":         {bws.TaskLiveOnly, "bioid/9876/12345", bws.LiveDetection, bws.BCID{}, nil, false},
 		"liveness detection names another person": {bws.TaskLiveOnly, "bioid/9876/12345", bws.LiveDetection, bob, nil, true},
 
-		"identification in the partition":               {bws.TaskIdentify, "bioid/9876/0", bws.Identification, partition, []bws.BCID{bob, alice}, false},
-		"identification reports a person":               {bws.TaskIdentify, "bioid/9876/0", bws.Identification, alice, []bws.BCID{bob}, false},
-		"identification with a token for a person":      {bws.TaskIdentify, "bioid/9876/12345", bws.Identification, partition, []bws.BCID{bob}, false},
-		"identification in another partition":           {bws.TaskIdentify, "bioid/9877/0", bws.Identification, partition, nil, true},
-		"identification in another storage":             {bws.TaskIdentify, "eyes/9876/0", bws.Identification, partition, nil, true},
-		"best match from another partition":             {bws.TaskIdentify, "bioid/9876/0", bws.Identification, partition, []bws.BCID{stranger}, true},
-		"last match from another partition":             {bws.TaskIdentify, "bioid/9876/0", bws.Identification, partition, []bws.BCID{alice, bob, stranger}, true},
-		"identification with a token that names nobody": {bws.TaskIdentify, "", bws.Identification, partition, []bws.BCID{stranger}, false},
+		"in the partition":                  {identify, "bioid/9876/0", identification, partition, []bws.BCID{bob, alice}, false},
+		"the result names a person":         {identify, "bioid/9876/0", identification, alice, []bws.BCID{bob}, false},
+		"a token for a person":              {identify, "bioid/9876/12345", identification, partition, []bws.BCID{bob}, false},
+		"in another partition":              {identify, "bioid/9877/0", identification, partition, nil, true},
+		"in another storage":                {identify, "eyes/9876/0", identification, partition, nil, true},
+		"best match from another partition": {identify, "bioid/9876/0", identification, partition, []bws.BCID{stranger}, true},
+		"last match from another partition": {identify, "bioid/9876/0", identification, partition, []bws.BCID{bob, stranger}, true},
+		"a token for no partition":          {identify, "", identification, partition, []bws.BCID{stranger}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			result := bws.OperationResult{Action: test.action, BCID: test.named, Success: true}

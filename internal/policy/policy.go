@@ -103,9 +103,9 @@ func (p *Policy) judgeAct(e *evidence.Evidence) Reason {
 		return ActionNotAllowed
 	case p.Bound && !p.covers(e):
 		return BCIDNotAllowed
-	case e.Action == bws.Identification && (!e.Matched || e.Score < p.MinScore):
+	case e.Action == bws.Identification && (!e.Matched || !(e.Score >= p.MinScore)): // so that NaN denies, too
 		return ScoreTooLow
-	case e.Action == bws.Identification && e.Score-e.RunnerUp < p.MinMargin:
+	case e.Action == bws.Identification && !(e.Score-e.RunnerUp >= p.MinMargin):
 		return MarginTooSmall
 	}
 	switch p.Require {

@@ -150,7 +150,7 @@ func TestJudgeBoundaries(t *testing.T) {
 		"any age without a limit": {func(p *Policy, e *evidence.Evidence) {
 			p.MaxAge, e.NotBefore = 0, now.Add(-1000*time.Hour)
 		}, ""},
-		"an age beyond what a duration holds": {func(_ *Policy, e *evidence.Evidence) { e.NotBefore = time.Unix(1, 0).AddDate(-500, 0, 0) }, TooOld},
+		"an age beyond what a duration holds": {func(_ *Policy, e *evidence.Evidence) { e.NotBefore = now.AddDate(-500, 0, 0) }, TooOld},
 		"last moment before the end":          {func(_ *Policy, e *evidence.Evidence) { e.Expires = now.Add(-Skew + 1) }, ""},
 		"at the end":                          {func(_ *Policy, e *evidence.Evidence) { e.Expires = now.Add(-Skew) }, ExpiredToken},
 		"first valid moment":                  {func(_ *Policy, e *evidence.Evidence) { e.NotBefore = now.Add(Skew) }, ""},
@@ -171,8 +171,11 @@ func TestJudgeBoundaries(t *testing.T) {
 		"least margin is not a number":    {func(p *Policy, _ *evidence.Evidence) { p.MinMargin = math.NaN() }, MarginTooSmall},
 
 		// Nobody was found, so that the person cannot be the wrong one.
-		"no match on a bound route":         {noMatch, ScoreTooLow},
-		"no match where any score suffices": {func(p *Policy, e *evidence.Evidence) { noMatch(p, e); p.MinScore, p.MinMargin = 0, 0 }, ScoreTooLow},
+		"no match on a bound route": {noMatch, ScoreTooLow},
+		"no match where any score suffices": {func(p *Policy, e *evidence.Evidence) {
+			noMatch(p, e)
+			p.MinScore, p.MinMargin = 0, 0
+		}, ScoreTooLow},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p, e := demanding(), identified()

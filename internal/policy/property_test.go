@@ -74,8 +74,9 @@ func drawPolicy(t *rapid.T) Policy {
 
 func drawEvidence(t *rapid.T) evidence.Evidence {
 	action := rapid.SampledFrom(actions).Draw(t, "action")
+	const live, challenge = bws.TaskLiveDetect, bws.TaskChallenge
 	kinds := []bws.Task{bws.TaskVerify, bws.TaskIdentify, bws.TaskEnroll, bws.TaskLiveOnly}
-	flags := rapid.SampledFrom([]bws.Task{0, bws.TaskLiveDetect, bws.TaskChallenge, bws.TaskLiveDetect | bws.TaskChallenge}).Draw(t, "flags")
+	flags := rapid.SampledFrom([]bws.Task{0, live, challenge, live | challenge}).Draw(t, "flags")
 	return evidence.Evidence{
 		Outcome: mostly(t, "outcome", evidence.Answered, evidence.None, evidence.Pending, evidence.Rejected,
 			evidence.Unavailable, evidence.TimedOut, evidence.Misconfigured, evidence.Invalid),

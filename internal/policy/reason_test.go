@@ -19,14 +19,16 @@ func TestJudgeClaims(t *testing.T) {
 		edit func(*bws.UnverifiedClaims)
 		want Reason
 	}{
-		"good":                        {func(*bws.UnverifiedClaims) {}, ""},
-		"no app":                      {func(c *bws.UnverifiedClaims) { c.App = "" }, ""},
-		"another app":                 {func(c *bws.UnverifiedClaims) { c.App = "APP" }, ForeignToken},
-		"last moment before the end":  {func(c *bws.UnverifiedClaims) { c.Expires = now.Add(-Skew + 1) }, ""},
-		"at the end":                  {func(c *bws.UnverifiedClaims) { c.Expires = now.Add(-Skew) }, ExpiredToken},
-		"first valid moment":          {func(c *bws.UnverifiedClaims) { c.NotBefore = now.Add(Skew) }, ""},
-		"a moment too early":          {func(c *bws.UnverifiedClaims) { c.NotBefore = now.Add(Skew + 1) }, NotYetValid},
-		"ends before it begins":       {func(c *bws.UnverifiedClaims) { c.NotBefore, c.Expires = now.Add(time.Hour), now.Add(-time.Hour) }, ExpiredToken},
+		"good":                       {func(*bws.UnverifiedClaims) {}, ""},
+		"no app":                     {func(c *bws.UnverifiedClaims) { c.App = "" }, ""},
+		"another app":                {func(c *bws.UnverifiedClaims) { c.App = "APP" }, ForeignToken},
+		"last moment before the end": {func(c *bws.UnverifiedClaims) { c.Expires = now.Add(-Skew + 1) }, ""},
+		"at the end":                 {func(c *bws.UnverifiedClaims) { c.Expires = now.Add(-Skew) }, ExpiredToken},
+		"first valid moment":         {func(c *bws.UnverifiedClaims) { c.NotBefore = now.Add(Skew) }, ""},
+		"a moment too early":         {func(c *bws.UnverifiedClaims) { c.NotBefore = now.Add(Skew + 1) }, NotYetValid},
+		"ends before it begins": {func(c *bws.UnverifiedClaims) {
+			c.NotBefore, c.Expires = now.Add(time.Hour), now.Add(-time.Hour)
+		}, ExpiredToken},
 		"expired and of another app":  {func(c *bws.UnverifiedClaims) { c.App, c.Expires = "other", now.Add(-time.Hour) }, ExpiredToken},
 		"too early and another app's": {func(c *bws.UnverifiedClaims) { c.App, c.NotBefore = "other", now.Add(time.Hour) }, NotYetValid},
 	} {

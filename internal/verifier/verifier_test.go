@@ -103,7 +103,6 @@ func TestFaults(t *testing.T) {
 		"500":                 {service{status: http.StatusInternalServerError, body: message}, evidence.Unavailable, zap.WarnLevel},
 		"503":                 {service{status: http.StatusServiceUnavailable, body: message}, evidence.Unavailable, zap.WarnLevel},
 		"network":             {service{err: quoting}, evidence.Unavailable, zap.WarnLevel},
-		"deadline":            {service{err: context.DeadlineExceeded}, evidence.TimedOut, zap.WarnLevel},
 		"redirect":            {service{status: http.StatusFound, body: message}, evidence.Invalid, zap.WarnLevel},
 		"partial content":     {service{status: http.StatusPartialContent, body: success}, evidence.Invalid, zap.WarnLevel},
 		"404":                 {service{status: http.StatusNotFound, body: message}, evidence.Invalid, zap.WarnLevel},
@@ -147,6 +146,17 @@ func checkLog(t *testing.T, logs *observer.ObservedLogs, level zapcore.Level) {
 			t.Errorf("the log says %s", text)
 		}
 	}
+}
+
+func TestDeadline(t *testing.T) {
+	now := start
+	v, logs := newVerifier(t, service{status: http.StatusOK, body: success}, &now)
+	ctx, cancel := context.WithDeadline(t.Context(), time.Unix(0, 0))
+	defer cancel()
+	if got := v.Verify(ctx, token, &claims); got.Outcome != evidence.TimedOut {
+		t.Errorf("got %+v, want a timeout", got)
+	}
+	checkLog(t, logs, zap.WarnLevel)
 }
 
 // Whoever goes away before there is an answer is no fault of the service.
