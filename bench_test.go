@@ -8,6 +8,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-bws/caddy-bws/internal/verifier"
 )
 
 // ordinaryRequest is what a browser sends, with 20 headers, none of them forged.
@@ -33,12 +35,19 @@ func ordinaryRequest(headers ...string) *http.Request {
 		"Upgrade-Insecure-Requests: 1",
 		"User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
 	}, headers...)...)
-	r.Header.Add("Cookie", "theme=dark; lang=en; visits=17")
+	if r.Header["Cookie"] == nil {
+		r.Header.Set("Cookie", "theme=dark; lang=en; visits=17")
+	}
 	return r
 }
 
 // cookieOf is a line of cookies with a token among others.
 func cookieOf(token string) string { return "theme=dark; bws_token=" + token + "; lang=en" }
+
+// cookieJar is such a line with 2 KB of other cookies.
+func cookieJar(token string) string {
+	return cookieOf(token) + "; jar=" + strings.Repeat("x", 1000) + "; more=" + strings.Repeat("y", 1000)
+}
 
 func BenchmarkFindToken(b *testing.B) {
 	sources := defaultSources(false)
@@ -101,7 +110,7 @@ func serve(b *testing.B, through caddyhttp.MiddlewareHandler, header string) {
 	server, template := new(caddyhttp.Server), ordinaryRequest(header)
 	b.ReportAllocs()
 	for b.Loop() {
-		w, repl := &forgetful{make(http.Header)}, caddy.NewReplacer()
+		w, repl := &forgetful{http.Header{"Server": {"Caddy"}}}, caddy.NewReplacer()
 		r := template.Clone(template.Context())
 		if err := through.ServeHTTP(w, caddyhttp.PrepareRequest(r, repl, w, server), app); err != nil {
 			b.Fatal(err)
@@ -117,22 +126,27 @@ func BenchmarkBareChain(b *testing.B) {
 	serve(b, nothing, "Cookie: "+cookieOf(newSite(b).goodToken()))
 }
 
-// BenchmarkServeHTTP includes a question to a BWS that answers in no time.
+// BenchmarkServeHTTP is a gate whose service is remembered to have answered, except for the rows that say otherwise.
 func BenchmarkServeHTTP(b *testing.B) {
 	s := newSite(b)
-	service := newService(b, instant(`{"Action":"verification","BCID":"bioid/9876/12345","Success":true}`), s.service.now)
+	answer := instant(`{"Action":"verification","BCID":"bioid/9876/12345","Success":true}`)
+	service := newService(b, answer, s.service.now)
+	asking := newService(b, answer, s.service.now, func(c *verifier.Config) { c.SuccessTTL = 0 })
+	bound := Gate{BCID: []string{"bioid/9876/{http.request.host.labels.0}", alice.String()}}
 	for name, bench := range map[string]struct {
-		gate  Gate
-		token string
+		gate    Gate
+		service *Service
+		header  string
 	}{
-		"allow":     {Gate{}, s.goodToken()},
-		"bound":     {Gate{BCID: []string{"bioid/9876/{http.request.host.labels.0}", alice.String()}}, s.goodToken()},
-		"deny":      {Gate{Require: "challenge"}, s.goodToken()},
-		"no token":  {Gate{}, ""},
-		"malformed": {Gate{}, strings.Repeat("x", 400)},
+		"allow":            {Gate{}, service, "Cookie: " + cookieOf(s.goodToken())},
+		"allow, 2 KB jar":  {Gate{}, service, "Cookie: " + cookieJar(s.goodToken())},
+		"allow, by header": {Gate{}, service, "X-BWS-Token: " + s.goodToken()},
+		"allow, bound":     {bound, service, "Cookie: " + cookieOf(s.goodToken())},
+		"allow, asking":    {Gate{}, asking, "Cookie: " + cookieOf(s.goodToken())},
+		"deny":             {Gate{Require: "challenge"}, service, "Cookie: " + cookieOf(s.goodToken())},
+		"no token":         {Gate{}, service, "Cookie: " + cookieOf("")},
+		"malformed":        {Gate{}, service, "Cookie: " + cookieOf(strings.Repeat("x", 400))},
 	} {
-		b.Run(name, func(b *testing.B) {
-			serve(b, provision(b, bench.gate, service), "Cookie: "+cookieOf(bench.token))
-		})
+		b.Run(name, func(b *testing.B) { serve(b, provision(b, bench.gate, bench.service), bench.header) })
 	}
 }

@@ -19,6 +19,11 @@ import (
 //	    app_id         <id>
 //	    app_secret     <secret>
 //	    timeout        <duration>
+//	    cache_ttl      <duration>
+//	    failure_ttl    <duration>
+//	    cache_size     <entries>
+//	    max_inflight   <n>
+//	    client_rate    <n> <duration>
 //	    proxy          <url>
 //	    tls_trust_pool <module> ...
 //	}
@@ -72,10 +77,35 @@ func (s *Service) unmarshalOption(d *caddyfile.Dispenser, option string) error {
 		return oneArg(d, option, &s.Proxy)
 	case "timeout":
 		return durationArg(d, option, &s.Timeout, minTimeout, maxTimeout)
+	case "cache_ttl":
+		s.CacheTTL = new(caddy.Duration)
+		return durationArg(d, option, s.CacheTTL, 0, maxCacheTTL)
+	case "failure_ttl":
+		s.FailureTTL = new(caddy.Duration)
+		return durationArg(d, option, s.FailureTTL, 0, maxFailureTTL)
+	case "cache_size":
+		return countArg(d, option, &s.CacheSize, maxCacheSize)
+	case "max_inflight":
+		return countArg(d, option, &s.MaxInflight, maxMaxInflight)
+	case "client_rate":
+		return s.unmarshalClientRate(d)
 	case "tls_trust_pool":
 		return s.unmarshalTrustPool(d)
 	}
-	return unknownOption(d, "endpoint, app_id, app_secret, timeout, proxy, tls_trust_pool")
+	return unknownOption(d, "endpoint, app_id, app_secret, timeout, cache_ttl, failure_ttl, cache_size, max_inflight, client_rate, "+
+		"proxy, tls_trust_pool")
+}
+
+func (s *Service) unmarshalClientRate(d *caddyfile.Dispenser) error {
+	args := d.RemainingArgs()
+	if len(args) != 2 {
+		return d.Errf("client_rate takes two values, but %d are given; write a number of calls and a duration, such as 60 1m", len(args))
+	}
+	s.ClientRate = new(ClientRate)
+	if err := parseCount(d, "client_rate", args[0], &s.ClientRate.Calls, maxRateCalls); err != nil {
+		return err
+	}
+	return parseDuration(d, "client_rate", args[1], &s.ClientRate.Per, minRatePer, maxRatePer)
 }
 
 func (s *Service) unmarshalTrustPool(d *caddyfile.Dispenser) error {

@@ -90,6 +90,10 @@ func durationArg(d *caddyfile.Dispenser, option string, value *caddy.Duration, l
 	if err := oneArg(d, option, &text); err != nil {
 		return err
 	}
+	return parseDuration(d, option, text, value, least, most)
+}
+
+func parseDuration(d *caddyfile.Dispenser, option, text string, value *caddy.Duration, least, most time.Duration) error {
 	parsed, err := caddy.ParseDuration(text)
 	if err != nil {
 		return d.Errf("%s: %q is not a duration: write a number with a unit, such as 30s or 5m", option, text)
@@ -97,6 +101,22 @@ func durationArg(d *caddyfile.Dispenser, option string, value *caddy.Duration, l
 	*value = caddy.Duration(parsed)
 	// Zero would pass for an option that is not given.
 	return located(d, checkDuration(option, *value, least, most))
+}
+
+func countArg(d *caddyfile.Dispenser, option string, value *int, most int) error {
+	var text string
+	if err := oneArg(d, option, &text); err != nil {
+		return err
+	}
+	return parseCount(d, option, text, value, most)
+}
+
+func parseCount(d *caddyfile.Dispenser, option, text string, value *int, most int) error {
+	var err error
+	if *value, err = strconv.Atoi(text); err != nil {
+		return d.Errf("%s: %q is not a whole number: use 1 to %d", option, text, most)
+	}
+	return located(d, checkCount(option, *value, most))
 }
 
 func numberArg(d *caddyfile.Dispenser, option string, value *float64) error {

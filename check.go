@@ -232,6 +232,13 @@ func checkDuration(option string, value caddy.Duration, least, most time.Duratio
 	return nil
 }
 
+func checkCount(option string, value, most int) error {
+	if value < 1 || value > most {
+		return fmt.Errorf("%s: %d is out of bounds: use 1 to %d", option, value, most)
+	}
+	return nil
+}
+
 func checkFraction(option string, value float64) error {
 	if !(value >= 0 && value <= 1) {
 		return fmt.Errorf("%s: %v is out of bounds: use 0 to 1", option, value)

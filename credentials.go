@@ -135,23 +135,35 @@ func (c *credentialSet) take(r *http.Request, v *visit) {
 	}
 }
 
-// takeLines replaces the lines of a header by what rest leaves of them.
+// takeLines replaces a header by what rest leaves of its lines. The lines themselves stay as they are, for the visit.
 func takeLines(r *http.Request, v *visit, header string, rest func(line string) string) {
-	lines := r.Header[header]
-	for i, line := range lines {
+	var kept []string
+	changed := false
+	for i, line := range r.Header[header] {
 		left := rest(line)
-		if left == line {
+		switch {
+		case !changed && len(left) == len(line):
 			continue
+		case !changed:
+			changed = true
+			v.keep(r, header)
+			kept = append(kept, r.Header[header][:i]...)
 		}
-		v.keep(r, header)
-		lines[i] = left
+		switch {
+		case left == "":
+		case kept == nil:
+			kept = v.lines(left)
+		default:
+			kept = append(kept, left)
+		}
 	}
-	lines = slices.DeleteFunc(lines, func(line string) bool { return line == "" })
-	if len(lines) == 0 {
+	switch {
+	case !changed:
+	case len(kept) == 0:
 		delete(r.Header, header)
-		return
+	default:
+		r.Header[header] = kept
 	}
-	r.Header[header] = lines
 }
 
 // withoutCookies returns a line of cookies without ours, and the very same line if it has none of them.
@@ -167,17 +179,19 @@ func (c *credentialSet) withoutCookies(line string) string {
 	if !found {
 		return line
 	}
-	rest := make([]byte, 0, len(line))
+	var rest strings.Builder
 	for pair := range strings.SplitSeq(line, ";") {
 		if pair = trim(pair); pair == "" || ours(pair) {
 			continue
 		}
-		if len(rest) > 0 {
-			rest = append(rest, "; "...)
+		if rest.Len() == 0 {
+			rest.Grow(len(line))
+		} else {
+			rest.WriteString("; ")
 		}
-		rest = append(rest, pair...)
+		rest.WriteString(pair)
 	}
-	return string(rest)
+	return rest.String()
 }
 
 // splitCookie reads a pair of the Cookie header as it is. Go's own parser drops pairs it finds odd, which others accept.

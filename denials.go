@@ -26,7 +26,7 @@ func denialOf(reason policy.Reason) denial {
 	if d, ok := denials[reason]; ok {
 		return d
 	}
-	return denial{status: http.StatusInternalServerError, title: "Something went wrong", text: "This page cannot be shown right now."}
+	return denials[policy.InternalError]
 }
 
 const (
@@ -50,6 +50,9 @@ var denials = map[policy.Reason]denial{
 	policy.ServiceTimeout:       {http.StatusGatewayTimeout, "The verification service did not answer in time", tryLater, 0},
 	policy.ServiceMisconfigured: {http.StatusBadGateway, "Verification is out of order", "The operator of this site has to mend it.", 0},
 	policy.ServiceInvalid:       {http.StatusBadGateway, "Verification is out of order", "The verification service gave an answer that makes no sense. " + tryLater, 0},
+	policy.RateLimited:          {http.StatusTooManyRequests, "Too many verifications", "From where you are, there have been many in a short time. Please try again in a moment.", 10 * time.Second},
+	policy.ServiceBusy:          {http.StatusServiceUnavailable, "Many people are being verified right now", tryLater, 2 * time.Second},
+	policy.InternalError:        {http.StatusInternalServerError, "Something went wrong", "This page cannot be shown right now.", 0},
 
 	policy.NotRecognized:           {http.StatusForbidden, "You were not recognized", verifyAgain, 0},
 	policy.LiveDetectionFailed:     {http.StatusForbidden, "Live detection failed", "The camera must see a living person. " + verifyAgain, 0},

@@ -44,10 +44,15 @@ var statuses = map[policy.Reason]int{
 	"service_timeout":       http.StatusGatewayTimeout,
 	"service_misconfigured": http.StatusBadGateway,
 	"service_invalid":       http.StatusBadGateway,
+	"rate_limited":          http.StatusTooManyRequests,
+	"service_busy":          http.StatusServiceUnavailable,
+
+	// beyond the contract: a mistake of our own
+	"internal_error": http.StatusInternalServerError,
 }
 
 // asksToRetry are the reasons that pass by themselves, also by contract.
-var asksToRetry = []policy.Reason{policy.Pending, policy.JobTimedOut, policy.ServiceUnavailable}
+var asksToRetry = []policy.Reason{policy.Pending, policy.JobTimedOut, policy.ServiceUnavailable, policy.RateLimited, policy.ServiceBusy}
 
 func TestEveryReasonHasADenial(t *testing.T) {
 	source, err := os.ReadFile("internal/policy/reason.go")

@@ -33,7 +33,7 @@ import (
 // `{http.bws.storage}`, `{http.bws.partition}`, `{http.bws.class}` | The parts of the BCID
 // `{http.bws.score}` | The best score of an identification
 // `{http.bws.age}` | How old the operation can be at most, in seconds
-// `{http.bws.evidence}` | Where the evidence came from: `service`
+// `{http.bws.evidence}` | Where the evidence came from: `service` or `cache`
 //
 // `{http.auth.user.id}` is the BCID of the person verified or identified, unless another handler has set it.
 type Gate struct {

@@ -2,7 +2,7 @@ package caddybws
 
 import (
 	"net/http"
-	"slices"
+	"net/netip"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
@@ -12,6 +12,7 @@ import (
 	"github.com/caddy-bws/caddy-bws/bws"
 	"github.com/caddy-bws/caddy-bws/internal/evidence"
 	"github.com/caddy-bws/caddy-bws/internal/policy"
+	"github.com/caddy-bws/caddy-bws/internal/verifier"
 )
 
 // ServeHTTP lets the request through to next if, and only if, the policy allows it, or the gate only reports.
@@ -66,8 +67,15 @@ func (g *Gate) judge(
 	return e, demands.Judge(e, g.service.now())
 }
 
-// verify turns a token into evidence. It asks nobody about a token that can be denied as it stands.
+// verify turns a token into evidence. It asks nobody about a token that is remembered, or that can be denied as it stands.
 func (g *Gate) verify(r *http.Request, token string) (*evidence.Evidence, policy.Reason) {
+	if len(token) > bws.MaxTokenLength {
+		return nil, policy.MalformedToken
+	}
+	key := verifier.KeyOf(token)
+	if e := g.service.verifier.Recall(key); e != nil {
+		return e, ""
+	}
 	claims, err := bws.ParseToken(token)
 	if err != nil {
 		return nil, policy.MalformedToken
@@ -75,16 +83,19 @@ func (g *Gate) verify(r *http.Request, token string) (*evidence.Evidence, policy
 	if reason := policy.JudgeClaims(&claims, g.service.client.AppID(), g.service.now()); reason != "" {
 		return nil, reason
 	}
-	return g.service.verifier.Verify(r.Context(), token, &claims), ""
+	client, _ := netip.ParseAddr(clientIP(r))
+	return g.service.verifier.Verify(r.Context(), &verifier.Question{
+		Token: token, Key: key, Claims: &claims, Client: client, Logger: g.service.logger,
+	}), ""
 }
 
 // admit tells the app who was verified, and every cache on the way back that the answer is for this person alone.
 func (g *Gate) admit(w http.ResponseWriter, r *http.Request, v *visit, repl *caddy.Replacer, secure bool) {
-	g.identity.set(r.Header, v.evidence, repl)
+	g.identity.set(r.Header, v, repl)
 	v.admitted = append(v.admitted, g.identity)
 
-	addToList(w.Header(), "Cache-Control", "private")
-	addToList(w.Header(), "Vary", g.vary(secure))
+	v.addToList(w.Header(), "Cache-Control", "private")
+	v.addToList(w.Header(), "Vary", g.vary(secure))
 	if c := g.logger.Check(zap.DebugLevel, "allowed"); c != nil {
 		c.Write(g.logFields(r, v)...)
 	}
@@ -123,13 +134,6 @@ func (g *Gate) vary(secure bool) string {
 		return g.secureVary
 	}
 	return g.plainVary
-}
-
-// addToList adds a line to a response header that holds a list, unless an earlier gate has already done so.
-func addToList(header http.Header, name, value string) {
-	if !slices.Contains(header[name], value) {
-		header[name] = append(header[name], value)
-	}
 }
 
 // isSecure reports whether the browser speaks HTTPS: to us, or to a proxy that Caddy is configured to trust.

@@ -40,14 +40,25 @@ func newSite(t testing.TB) *site {
 	return s
 }
 
-// newService is a service as the app provisions it, but for the way to BWS and the clock.
-func newService(t testing.TB, transport http.RoundTripper, now func() time.Time) *Service {
+// newService is a service as the app provisions it, but for the way to BWS, the clock, and whatever is edited.
+func newService(
+	t testing.TB, transport http.RoundTripper, now func() time.Time, edits ...func(*verifier.Config),
+) *Service {
 	t.Helper()
 	client, err := bws.NewClient(bws.Config{AppID: bwstest.AppID, AppSecret: bwstest.AppSecret, Transport: transport})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Service{client: client, verifier: verifier.New(client, zap.NewNop(), now), now: now}
+	config := verifier.Config{
+		Client: client, Timeout: defaultTimeout, SuccessTTL: defaultCacheTTL, FailureTTL: defaultFailureTTL, Size: 1000,
+		MaxInflight: defaultMaxInflight, ClientCalls: defaultRateCalls, ClientPer: defaultRatePer, Now: now,
+	}
+	for _, edit := range edits {
+		edit(&config)
+	}
+	v := verifier.New(config)
+	t.Cleanup(v.Close)
+	return &Service{client: client, verifier: v, logger: zap.NewNop(), now: now}
 }
 
 // inProcess carries requests to a handler without a socket between.

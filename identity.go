@@ -11,8 +11,6 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"golang.org/x/net/http/httpguts"
-
-	"github.com/caddy-bws/caddy-bws/internal/evidence"
 )
 
 // The identity headers that the app behind the gate receives by default, in the spelling of [http.CanonicalHeaderKey].
@@ -149,10 +147,10 @@ func (id *identity) isNamedIn(line string) bool {
 	return false
 }
 
-// set tells the app whom the evidence names. A value that turns out empty is not sent.
-func (id *identity) set(header http.Header, e *evidence.Evidence, repl *caddy.Replacer) {
+// set tells the app whom the visit's evidence names. A value that turns out empty is not sent.
+func (id *identity) set(header http.Header, v *visit, repl *caddy.Replacer) {
 	if id.defaults {
-		id.setDefaults(header, e)
+		setDefaults(header, v)
 		return
 	}
 	for _, h := range id.headers {
@@ -165,22 +163,23 @@ func (id *identity) set(header http.Header, e *evidence.Evidence, repl *caddy.Re
 	}
 }
 
-// setDefaults sets the default headers. Their values share one allocation, which belongs to this request: handlers behind the
-// gate may edit what they find in place.
-func (id *identity) setDefaults(header http.Header, e *evidence.Evidence) {
-	values := make([]string, 0, 4)
-	set := func(name, value string) {
-		values = append(values, value)
-		header[name] = values[len(values)-1 : len(values) : len(values)]
+// setDefaults sets the default headers, whose values are parts of one text.
+func setDefaults(header http.Header, v *visit) {
+	e := v.evidence
+	text := make([]byte, 0, 64)
+	text = e.BCID.Append(text)
+	person := len(text)
+	text = e.AnsweredAt.UTC().AppendFormat(text, time.RFC3339)
+	both := string(text)
+
+	if person > 0 {
+		header[bcidHeader] = v.lines(both[:person])
 	}
-	if !e.BCID.IsZero() {
-		set(bcidHeader, e.BCID.String())
-	}
-	set(actionHeader, string(e.Action))
+	header[actionHeader] = v.lines(string(e.Action))
 	if e.Matched {
-		set(scoreHeader, formatScore(e.Score))
+		header[scoreHeader] = v.lines(formatScore(e.Score))
 	}
-	set(verifiedAtHeader, e.AnsweredAt.UTC().Format(time.RFC3339))
+	header[verifiedAtHeader] = v.lines(both[person:])
 }
 
 func formatScore(score float64) string { return strconv.FormatFloat(score, 'f', -1, 64) }

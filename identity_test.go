@@ -132,7 +132,7 @@ func TestSetDefaults(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			test.evidence.AnsweredAt = start.In(time.FixedZone("", 3600))
 			header := http.Header{}
-			newTestIdentity(t, nil).set(header, &test.evidence, caddy.NewReplacer())
+			newTestIdentity(t, nil).set(header, &visit{evidence: &test.evidence}, caddy.NewReplacer())
 			if !maps.EqualFunc(header, test.want, slices.Equal) {
 				t.Errorf("got %q, want %q", header, test.want)
 			}
@@ -170,7 +170,7 @@ func TestSetTemplates(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			header := http.Header{}
-			newTestIdentity(t, http.Header{"remote-user": test.templates}).set(header, new(evidence.Evidence), repl)
+			newTestIdentity(t, http.Header{"remote-user": test.templates}).set(header, &visit{evidence: new(evidence.Evidence)}, repl)
 			if got := header["Remote-User"]; !slices.Equal(got, test.want) {
 				t.Errorf("got %q, want %q", got, test.want)
 			}
@@ -180,7 +180,7 @@ func TestSetTemplates(t *testing.T) {
 		})
 	}
 	header := http.Header{}
-	if newTestIdentity(t, http.Header{}).set(header, new(evidence.Evidence), repl); len(header) > 0 {
+	if newTestIdentity(t, http.Header{}).set(header, &visit{evidence: new(evidence.Evidence)}, repl); len(header) > 0 {
 		t.Errorf("headers that are off are set: %q", header)
 	}
 }

@@ -1,11 +1,11 @@
 package caddybws
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -125,7 +125,8 @@ func TestReasons(t *testing.T) {
 		"only match":   {identification, tokenFound(0.5), 1, ""},
 
 		"security case 88": {Gate{}, tokenAnswered(bwstest.Answer{Status: http.StatusUnauthorized}), 1, policy.ServiceMisconfigured},
-		"service down":     {Gate{}, tokenAnswered(bwstest.Answer{Status: http.StatusServiceUnavailable}), 1, policy.ServiceUnavailable},
+		"service fault":    {Gate{}, tokenAnswered(bwstest.Answer{Status: http.StatusInternalServerError}), 1, policy.ServiceUnavailable},
+		"passing fault":    {Gate{}, tokenAnswered(bwstest.Answer{Status: http.StatusServiceUnavailable}), 2, ""},
 		"security case 74": {Gate{}, tokenAnswered(bwstest.Answer{Status: http.StatusFound}), 1, policy.ServiceInvalid},
 		"security case 79": {Gate{}, tokenAnswered(bwstest.Answer{Body: twice}), 1, policy.ServiceInvalid},
 	} {
@@ -159,18 +160,42 @@ func TestAmbiguousToken(t *testing.T) {
 	}
 }
 
-// broken breaks every connection to BWS.
-type broken struct{}
+// wire is a way to BWS that comes to a bad end.
+type wire func(*http.Request) (*http.Response, error)
 
-func (broken) RoundTrip(*http.Request) (*http.Response, error) { return nil, errors.New("no route") }
+func (w wire) RoundTrip(r *http.Request) (*http.Response, error) { return w(r) }
 
 func TestServiceOutOfReach(t *testing.T) {
-	s := newSite(t)
-	gate := provision(t, Gate{}, newService(t, broken{}, s.service.now))
-	r := get("X-BWS-Token: " + s.goodToken())
-	send(t, r.Clone(t.Context()), gate).checkDenied(t, http.StatusServiceUnavailable, "service_unavailable")
+	for reason, end := range map[policy.Reason]wire{
+		policy.ServiceUnavailable: func(*http.Request) (*http.Response, error) { return nil, errors.New("no route") },
+		policy.ServiceTimeout:     func(r *http.Request) (*http.Response, error) { <-r.Context().Done(); return nil, r.Context().Err() },
+		policy.InternalError:      func(*http.Request) (*http.Response, error) { panic("no transport is that bad") },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newSite(t)
+			gate := provision(t, Gate{}, newService(t, end, s.service.now))
+			send(t, get("X-BWS-Token: "+s.goodToken()), gate).checkDenied(t, statuses[reason], string(reason))
+		})
+	}
+}
 
-	ctx, cancel := context.WithDeadline(t.Context(), start.AddDate(-10, 0, 0))
-	defer cancel()
-	send(t, r.Clone(ctx), gate).checkDenied(t, http.StatusGatewayTimeout, "service_timeout")
+// A client that asks about too many unknown tokens is not heard any more, and whoever is known already still is.
+func TestRateLimited(t *testing.T) {
+	s := newSite(t)
+	gate, known := s.gate(t, Gate{}), s.goodToken()
+	send(t, get("X-BWS-Token: "+known), gate).checkAllowed(t)
+	for range defaultRateCalls - 1 {
+		send(t, get("X-BWS-Token: "+tokenForeign(bwstest.AppID)(s)), gate).checkDenied(t, http.StatusUnauthorized, "rejected_token")
+	}
+	o := send(t, get("X-BWS-Token: "+tokenForeign(bwstest.AppID)(s)), gate)
+	o.checkDenied(t, http.StatusTooManyRequests, "rate_limited")
+	if o.Header().Get("Retry-After") == "" {
+		t.Error("the client is not told when to come again")
+	}
+	calls := s.Calls("/result")
+	s.now = s.now.Add(defaultCacheTTL)
+	send(t, get("X-BWS-Token: "+known), gate).checkAllowed(t)
+	if got := s.Calls("/result") - calls; got != 1 {
+		t.Errorf("BWS was asked %d times about a known token, want 1", got)
+	}
 }

@@ -1,18 +1,15 @@
 package caddybws
 
 import (
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/modules/caddytls"
+	"go.uber.org/zap"
 
 	"github.com/caddy-bws/caddy-bws/bws"
 	"github.com/caddy-bws/caddy-bws/internal/verifier"
@@ -21,9 +18,25 @@ import (
 // defaultService is the name of the service that gates use unless they name another.
 const defaultService = "default"
 
+// What a service does unless it is told otherwise, and what it can be told.
 const (
-	minTimeout = 100 * time.Millisecond
-	maxTimeout = time.Minute
+	defaultTimeout     = 5 * time.Second
+	minTimeout         = 100 * time.Millisecond
+	maxTimeout         = time.Minute
+	defaultCacheTTL    = 10 * time.Second
+	maxCacheTTL        = 10 * time.Minute
+	wiseCacheTTL       = time.Minute
+	defaultFailureTTL  = time.Second
+	maxFailureTTL      = time.Minute
+	defaultCacheSize   = 100_000
+	maxCacheSize       = 10_000_000
+	defaultMaxInflight = 64
+	maxMaxInflight     = 10_000
+	defaultRateCalls   = 60
+	maxRateCalls       = 1_000_000
+	defaultRatePer     = time.Minute
+	minRatePer         = time.Second
+	maxRatePer         = 24 * time.Hour
 )
 
 // App holds the services: the connections to the BioID Web Service that gates share.
@@ -50,6 +63,25 @@ type Service struct {
 	// How long one check of a token may take in all: connecting, sending, waiting, reading. Default: 5s; 100ms to 1m.
 	Timeout caddy.Duration `json:"timeout,omitempty"`
 
+	// How long a successful result may be reused without asking BWS again. The result of a token can change, since it is that
+	// of the last operation, so that this is also how long a later failure may go unnoticed. 0 is off. Default: 10s; 0 to 10m.
+	CacheTTL *caddy.Duration `json:"cache_ttl,omitempty"`
+
+	// How long a failed result or the rejection of a token may be reused, which is how long somebody who tries again with the
+	// same token may have to wait. 0 is off. That an operation has not been performed yet is never remembered. Default: 1s; 0
+	// to 1m.
+	FailureTTL *caddy.Duration `json:"failure_ttl,omitempty"`
+
+	// How many tokens are remembered, at some 400 bytes each; those used least make room. Default: 100000; 1 to 10000000.
+	CacheSize int `json:"cache_size,omitempty"`
+
+	// How many calls to BWS may be under way at once. A request that would need one more is denied with `service_busy`.
+	// Default: 64; 1 to 10000.
+	MaxInflight int `json:"max_inflight,omitempty"`
+
+	// How many calls to BWS a client may cause for tokens that BWS has not accepted before. Default: 60 in 1m.
+	ClientRate *ClientRate `json:"client_rate,omitempty"`
+
 	// The URL of a proxy through which BWS is reached: `http`, `https` or `socks5`. Default: none; the proxy settings of
 	// the environment are not used.
 	Proxy string `json:"proxy,omitempty"`
@@ -60,7 +92,20 @@ type Service struct {
 
 	client   *bws.Client
 	verifier *verifier.Verifier
+	logger   *zap.Logger
 	now      func() time.Time
+	// runtimeKey is what the service's runtime is shared by, empty if the service holds none.
+	runtimeKey string
+}
+
+// ClientRate bounds how many calls to BWS the requests of one client may cause for tokens that BWS has not accepted before. A
+// client is an address as Caddy sees it (`client_ip`), or a /64 of IPv6. Requests beyond it are denied with `rate_limited`.
+type ClientRate struct {
+	// How many calls, all of which may come at once. Required; 1 to 1000000.
+	Calls int `json:"calls,omitempty"`
+
+	// In which time. Required; 1s to 24h.
+	Per caddy.Duration `json:"per,omitempty"`
 }
 
 // CaddyModule returns the Caddy module information.
@@ -93,14 +138,15 @@ func (a *App) Start() error { return nil }
 // Stop does nothing: requests in flight finish with their own deadline.
 func (a *App) Stop() error { return nil }
 
-// Cleanup closes idle connections.
+// Cleanup lets go of what the services share with other configurations.
 func (a *App) Cleanup() error {
+	var failures []error
 	for _, s := range a.Services {
-		if s != nil && s.client != nil {
-			s.client.CloseIdleConnections()
+		if s != nil {
+			failures = append(failures, s.release())
 		}
 	}
-	return nil
+	return errors.Join(failures...)
 }
 
 // service returns the service a gate names.
@@ -118,16 +164,12 @@ func (s *Service) provision(ctx caddy.Context, name string) error {
 	if err := s.check(); err != nil {
 		return err
 	}
-	config, err := s.clientConfig(ctx)
-	if err != nil {
-		return err
+	s.now, s.logger = time.Now, ctx.Logger().Named(name)
+	if s.CacheTTL != nil && time.Duration(*s.CacheTTL) > wiseCacheTTL {
+		s.logger.Warn("cache_ttl is above a minute: whoever fails after a success passes for that long; choose 1m or less",
+			zap.Duration("cache_ttl", time.Duration(*s.CacheTTL)))
 	}
-	if s.client, err = bws.NewClient(config); err != nil {
-		return err
-	}
-	s.now = time.Now
-	s.verifier = verifier.New(s.client, ctx.Logger().Named(name), s.now)
-	return nil
+	return s.acquire(ctx)
 }
 
 // check finds mistakes that need no placeholder resolved.
@@ -138,12 +180,46 @@ func (s *Service) check() error {
 	if s.AppSecret == "" {
 		return errors.New("app_secret is missing: use a placeholder such as {env.BWS_APP_SECRET}")
 	}
+	if err := s.checkLimits(); err != nil {
+		return err
+	}
+	return s.checkWritten()
+}
+
+// checkLimits finds numbers and times out of bounds.
+func (s *Service) checkLimits() error {
 	if s.Timeout != 0 {
 		if err := checkDuration("timeout", s.Timeout, minTimeout, maxTimeout); err != nil {
 			return err
 		}
 	}
-	return s.checkWritten()
+	if s.CacheTTL != nil {
+		if err := checkDuration("cache_ttl", *s.CacheTTL, 0, maxCacheTTL); err != nil {
+			return err
+		}
+	}
+	if s.FailureTTL != nil {
+		if err := checkDuration("failure_ttl", *s.FailureTTL, 0, maxFailureTTL); err != nil {
+			return err
+		}
+	}
+	if s.CacheSize != 0 {
+		if err := checkCount("cache_size", s.CacheSize, maxCacheSize); err != nil {
+			return err
+		}
+	}
+	if s.MaxInflight != 0 {
+		if err := checkCount("max_inflight", s.MaxInflight, maxMaxInflight); err != nil {
+			return err
+		}
+	}
+	if s.ClientRate == nil {
+		return nil
+	}
+	if err := checkCount("client_rate", s.ClientRate.Calls, maxRateCalls); err != nil {
+		return err
+	}
+	return checkDuration("client_rate", s.ClientRate.Per, minRatePer, maxRatePer)
 }
 
 // checkWritten finds mistakes in the values that are written out, without placeholders, as far as they are given. The
@@ -168,74 +244,6 @@ func (s *Service) checkWritten() error {
 		Transport: http.DefaultTransport,
 	})
 	return err
-}
-
-func (s *Service) clientConfig(ctx caddy.Context) (bws.Config, error) {
-	config := bws.Config{Timeout: time.Duration(s.Timeout)}
-	var proxy string
-	for _, field := range []struct {
-		name, value string
-		resolved    *string
-	}{
-		{"endpoint", s.Endpoint, &config.Endpoint},
-		{"app_id", s.AppID, &config.AppID},
-		{"app_secret", s.AppSecret, &config.AppSecret},
-		{"proxy", s.Proxy, &proxy},
-	} {
-		var err error
-		if *field.resolved, err = resolve(field.value); err != nil {
-			return bws.Config{}, fmt.Errorf("%s: %w", field.name, err)
-		}
-	}
-	var transport bws.TransportConfig
-	if proxy != "" {
-		var err error
-		if transport.Proxy, err = parseProxy(proxy); err != nil {
-			return bws.Config{}, err
-		}
-	}
-	var err error
-	if transport.RootCAs, err = s.trustPool(ctx); err != nil {
-		return bws.Config{}, err
-	}
-	config.Transport = bws.NewTransport(transport)
-	return config, nil
-}
-
-func (s *Service) trustPool(ctx caddy.Context) (*x509.CertPool, error) {
-	// An empty object is what a configuration has that spells every option out.
-	if len(s.TLSTrustPoolRaw) == 0 || string(s.TLSTrustPoolRaw) == "{}" {
-		return nil, nil
-	}
-	module, err := ctx.LoadModule(s, "TLSTrustPoolRaw")
-	if err != nil {
-		return nil, fmt.Errorf("loading tls_trust_pool: %w", err)
-	}
-	ca, ok := module.(caddytls.CA)
-	if !ok {
-		return nil, fmt.Errorf("tls_trust_pool: %T is not a source of CA certificates", module)
-	}
-	return ca.CertPool(), nil
-}
-
-// resolve replaces global placeholders once. An unknown or empty one is an error, because a service with half of its
-// credentials would deny everybody later.
-func resolve(value string) (string, error) {
-	repl := caddy.NewReplacer()
-	if _, err := repl.ReplaceOrErr(value, false, true); err != nil {
-		// Not named, since what looks like a placeholder may be a part of a secret.
-		return "", errors.New(`holds an unknown placeholder: use {env.<name>} or {file.<path>}, and \{ for a brace`)
-	}
-	return repl.ReplaceOrErr(value, true, true)
-}
-
-func parseProxy(value string) (*url.URL, error) {
-	u, err := url.Parse(value)
-	if err != nil || u.Host == "" || !slices.Contains([]string{"http", "https", "socks5"}, u.Scheme) {
-		// The value may hold a password.
-		return nil, errors.New("proxy: not a URL of the form http://host:port, https://host:port or socks5://host:port")
-	}
-	return u, nil
 }
 
 func checkServiceName(name string) error {

@@ -1,6 +1,7 @@
 package caddybws
 
 import (
+	"context"
 	"net/http"
 	"slices"
 	"strconv"
@@ -37,6 +38,13 @@ type visit struct {
 	silent bool
 	// admitted are the header sets that gates have filled.
 	admitted []*identity
+
+	// What follows is room for the above and for header values, so that most requests need no other: see lines.
+	takenRoom    [1]takenHeader
+	foundRoom    [1]foundEvidence
+	admittedRoom [1]*identity
+	lineRoom     [8]string
+	linesUsed    int
 }
 
 type takenHeader struct {
@@ -57,12 +65,22 @@ func visitOf(r *http.Request, repl *caddy.Replacer) *visit {
 		return v
 	}
 	v := new(visit)
+	v.taken, v.found, v.admitted = v.takenRoom[:0], v.foundRoom[:0], v.admittedRoom[:0]
 	caddyhttp.SetVar(ctx, visitKey, v)
 	repl.Map(v.placeholder)
+	v.addToAccessLog(ctx)
+	return v
+}
+
+// addToAccessLog has the access log show the decision, if there is an access log: the field is not for free.
+func (v *visit) addToAccessLog(ctx context.Context) {
+	server, _ := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	if server == nil || server.Logs == nil {
+		return
+	}
 	if extra, ok := ctx.Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
 		extra.Add(zap.Inline(v))
 	}
-	return v
 }
 
 // header returns the lines of a request header as the client sent them.
@@ -75,14 +93,35 @@ func (v *visit) header(r *http.Request, name string) []string {
 	return r.Header[name]
 }
 
-// keep remembers the lines of a request header before they are changed for the first time.
+// keep remembers the lines of a request header before they are replaced for the first time.
 func (v *visit) keep(r *http.Request, name string) {
 	for i := range v.taken {
 		if v.taken[i].name == name {
 			return
 		}
 	}
-	v.taken = append(v.taken, takenHeader{name, slices.Clone(r.Header[name])})
+	v.taken = append(v.taken, takenHeader{name, r.Header[name]})
+}
+
+// lines returns a header of one line, which belongs to this request alone: handlers may edit what they find in place.
+func (v *visit) lines(line string) []string {
+	if v.linesUsed == len(v.lineRoom) {
+		return []string{line}
+	}
+	i := v.linesUsed
+	v.linesUsed++
+	v.lineRoom[i] = line
+	return v.lineRoom[i : i+1 : i+1]
+}
+
+// addToList adds a line to a response header that holds a list, unless an earlier gate has already done so.
+func (v *visit) addToList(header http.Header, name, value string) {
+	switch present := header[name]; {
+	case len(present) == 0:
+		header[name] = v.lines(value)
+	case !slices.Contains(present, value):
+		header[name] = append(present, value)
+	}
 }
 
 // recall returns the evidence that an earlier gate of the same service found.

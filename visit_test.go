@@ -157,7 +157,7 @@ func TestKeepTheOriginal(t *testing.T) {
 		t.Errorf("before anything is taken: %q", got)
 	}
 	v.keep(r, "Cookie")
-	r.Header["Cookie"][0] = "changed"
+	r.Header["Cookie"] = []string{"changed"}
 	v.keep(r, "Cookie")
 	r.Header["Cookie"] = nil
 	if got := v.header(r, "Cookie"); !slices.Equal(got, []string{"a=1", "b=2"}) {

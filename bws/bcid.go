@@ -59,16 +59,19 @@ func (b BCID) SamePartition(other BCID) bool {
 
 // String returns the notation that results and token claims use, storage/partition/class, and "" for the zero value.
 func (b BCID) String() string {
+	return string(b.Append(make([]byte, 0, len(b.Storage)+len("/-2147483648/-2147483648"))))
+}
+
+// Append appends what [BCID.String] returns.
+func (b BCID) Append(to []byte) []byte {
 	if b.IsZero() {
-		return ""
+		return to
 	}
-	buf := make([]byte, 0, len(b.Storage)+len("/-2147483648/-2147483648"))
-	buf = append(buf, b.Storage...)
-	buf = append(buf, '/')
-	buf = strconv.AppendInt(buf, int64(b.Partition), 10)
-	buf = append(buf, '/')
-	buf = strconv.AppendInt(buf, int64(b.Class), 10)
-	return string(buf)
+	to = append(to, b.Storage...)
+	to = append(to, '/')
+	to = strconv.AppendInt(to, int64(b.Partition), 10)
+	to = append(to, '/')
+	return strconv.AppendInt(to, int64(b.Class), 10)
 }
 
 func cutPart(s string) (part, rest string, ok bool) {

@@ -50,7 +50,7 @@ func TestAdapt(t *testing.T) {
 // Whatever JSON can say, the Caddyfile can say too: the two golden files with every option have every member.
 func TestAdaptKnowsEveryOption(t *testing.T) {
 	for file, types := range map[string][]reflect.Type{
-		"service_all_options": {reflect.TypeFor[caddybws.Service]()},
+		"service_all_options": {reflect.TypeFor[caddybws.Service](), reflect.TypeFor[caddybws.ClientRate]()},
 		"gate_all_options": {
 			reflect.TypeFor[caddybws.Gate](), reflect.TypeFor[caddybws.TokenSource](), reflect.TypeFor[caddybws.Denial](),
 		},

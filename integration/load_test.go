@@ -34,7 +34,8 @@ func withGate(members string) []byte {
 func TestLoadJSON(t *testing.T) {
 	setPlaceholders(t)
 	app := `{"services":{"default":{"endpoint":"{env.BWS_ENDPOINT}","app_id":"app","app_secret":"{env.BWS_APP_SECRET}",
-		"timeout":"5s","proxy":"","tls_trust_pool":{}}}}`
+		"timeout":"5s","cache_ttl":"10s","failure_ttl":"1s","cache_size":100000,"max_inflight":64,
+		"client_rate":{"calls":60,"per":"1m"},"proxy":"","tls_trust_pool":{}}}}`
 	gate := `{"handler":"bws","service":"default",
 		"token":[{"cookie":"bws_token"},{"header":"X-BWS-Token"},{"bearer":true}],
 		"allow":["verification"],"bcid":["bioid/9876/*"],"min_score":0.7,"min_margin":0.1,"max_age":"2m","require":"live_detection",
@@ -67,6 +68,14 @@ func TestLoadRefusesServices(t *testing.T) {
 		{`"timeout":"61s"`, `timeout: 1m1s … 100ms to 1m0s`},
 		{`"timeout":-1`, `timeout: -1ns … 100ms to 1m0s`},
 		{`"timeout":"5"`, `missing unit … 5`},
+		{`"cache_ttl":-1`, `cache_ttl: -1ns … 0s to 10m0s`},
+		{`"cache_ttl":"601s"`, `cache_ttl: 10m1s … 0s to 10m0s`},
+		{`"failure_ttl":"61s"`, `failure_ttl: 1m1s … 0s to 1m0s`},
+		{`"cache_size":-1`, `cache_size: -1 … 1 to 10000000`},
+		{`"max_inflight":10001`, `max_inflight: 10001 … 1 to 10000`},
+		{`"client_rate":{"calls":60}`, `client_rate: 0s … 1s to 24h0m0s`},
+		{`"client_rate":{"per":"1m"}`, `client_rate: 0 … 1 to 1000000`},
+		{`"client_rate":{"calls":60,"per":"1m","burst":5}`, `unknown field "burst"`},
 		{`"app_id":"app:s3cret"`, `app_id … colon`},
 		{`"app_secret":1`, `app_secret … string`},
 		{`"endpoint":"http://bws.example.com"`, `endpoint … https`},
@@ -216,6 +225,12 @@ func TestLoadWarnings(t *testing.T) {
 	bws {
 		app_id app
 		app_secret s3cret
+		cache_ttl 61s
+	}
+	bws wise {
+		app_id app
+		app_secret s3cret
+		cache_ttl 1m
 	}
 }
 
@@ -244,6 +259,7 @@ bws /photo {
 	for text, n := range map[string]int{
 		"no bcid: whoever is enrolled may pass":              1,
 		"require none: a photograph may pass for the person": 1,
+		"cache_ttl is above a minute":                       1,
 		`"logger":"http.handlers.bws"`:                       2,
 		secretMark:                                           0,
 	} {

@@ -20,6 +20,9 @@ const (
 	TimedOut              // the deadline passed
 	Misconfigured         // the service does not accept our credentials (401, 403)
 	Invalid               // an answer that is not what the API documents
+	RateLimited           // not asked: the client has caused too many questions about unknown tokens
+	Busy                  // not asked: as many questions as allowed are under way
+	Crashed               // asking panicked
 )
 
 // Source says where evidence came from.
@@ -28,6 +31,7 @@ type Source string
 // The sources, spelled as the placeholder {http.bws.evidence} shows them.
 const (
 	FromService Source = "service"
+	FromCache   Source = "cache"
 )
 
 // Evidence is what is known when a request is judged. It is immutable: gates and requests share it.

@@ -79,6 +79,9 @@ var faults = []fault{
 	{ServiceTimeout, outcome(evidence.TimedOut)},
 	{ServiceMisconfigured, outcome(evidence.Misconfigured)},
 	{ServiceInvalid, outcome(evidence.Invalid)},
+	{RateLimited, outcome(evidence.RateLimited)},
+	{ServiceBusy, outcome(evidence.Busy)},
+	{InternalError, outcome(evidence.Crashed)},
 	{ServiceInvalid, outcome(evidence.None)},
 	{ServiceInvalid, outcome(math.MaxUint8)},
 

@@ -79,7 +79,8 @@ func drawEvidence(t *rapid.T) evidence.Evidence {
 	flags := rapid.SampledFrom([]bws.Task{0, live, challenge, live | challenge}).Draw(t, "flags")
 	return evidence.Evidence{
 		Outcome: mostly(t, "outcome", evidence.Answered, evidence.None, evidence.Pending, evidence.Rejected,
-			evidence.Unavailable, evidence.TimedOut, evidence.Misconfigured, evidence.Invalid),
+			evidence.Unavailable, evidence.TimedOut, evidence.Misconfigured, evidence.Invalid,
+			evidence.RateLimited, evidence.Busy, evidence.Crashed),
 		Task:          kinds[slices.Index(actions, action)] | flags | mostly(t, "autoenroll", 0, bws.TaskAutoEnroll),
 		NotBefore:     now.Add(-rapid.SampledFrom(ages).Draw(t, "age") + mostly(t, "not before", 0, Skew, Skew+1)),
 		Expires:       now.Add(mostly(t, "expires", time.Minute, 0, -Skew, -Skew+1)),

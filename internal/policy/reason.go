@@ -24,6 +24,9 @@ const (
 	ServiceTimeout       Reason = "service_timeout"
 	ServiceMisconfigured Reason = "service_misconfigured"
 	ServiceInvalid       Reason = "service_invalid"
+	RateLimited          Reason = "rate_limited"
+	ServiceBusy          Reason = "service_busy"
+	InternalError        Reason = "internal_error"
 
 	NotRecognized           Reason = "not_recognized"
 	LiveDetectionFailed     Reason = "live_detection_failed"
@@ -56,6 +59,12 @@ func ofOutcome(outcome evidence.Outcome) Reason {
 		return ServiceTimeout
 	case evidence.Misconfigured:
 		return ServiceMisconfigured
+	case evidence.RateLimited:
+		return RateLimited
+	case evidence.Busy:
+		return ServiceBusy
+	case evidence.Crashed:
+		return InternalError
 	case evidence.None, evidence.Answered, evidence.Invalid:
 	}
 	return ServiceInvalid

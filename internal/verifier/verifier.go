@@ -1,72 +1,142 @@
-// Package verifier turns a token into evidence by asking the service.
+// Package verifier turns a token into evidence. It remembers answers for a short time, asks the service about one token once
+// at a time, and stays within its deadline and its limits whatever the service does.
 package verifier
 
 import (
 	"context"
-	"errors"
+	"fmt"
+	"net/netip"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 
+	"github.com/failsafe-go/failsafe-go"
+	"github.com/failsafe-go/failsafe-go/circuitbreaker"
 	"go.uber.org/zap"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/caddy-bws/caddy-bws/bws"
 	"github.com/caddy-bws/caddy-bws/internal/evidence"
 )
 
-// complaintInterval is how often refused credentials are logged: every request meets them until somebody mends them.
-const complaintInterval = time.Minute
+// Config is what a verifier works with and within.
+type Config struct {
+	// Client asks the service.
+	Client *bws.Client
+	// Timeout bounds one question as a whole, retries included.
+	Timeout time.Duration
+	// SuccessTTL is how long a successful result may be reused, FailureTTL the same for a failed result and a rejected token.
+	// 0 is off.
+	SuccessTTL, FailureTTL time.Duration
+	// Size is how many tokens are remembered.
+	Size int
+	// MaxInflight is how many questions may be under way at once.
+	MaxInflight int
+	// ClientCalls is how many questions about unknown tokens a client may cause in a time of ClientPer.
+	ClientCalls int
+	ClientPer   time.Duration
+	// Now is the time.
+	Now func() time.Time
+}
 
-// Verifier asks one service about tokens.
+// Verifier asks one service about tokens. It is safe for concurrent use and outlives the configurations that share it.
 type Verifier struct {
-	client *bws.Client
-	logger *zap.Logger
-	now    func() time.Time
+	Config
+
+	known    *knownTokens
+	clients  *clientLimits
+	flights  singleflight.Group
+	breaker  circuitbreaker.CircuitBreaker[bws.OperationResult]
+	executor failsafe.Executor[bws.OperationResult]
 
 	nextComplaint atomic.Int64
 }
 
-// New returns a verifier that asks through client, logs faults of the service to logger, and takes the time from now.
-func New(client *bws.Client, logger *zap.Logger, now func() time.Time) *Verifier {
-	return &Verifier{client: client, logger: logger, now: now}
+// Question is a request's wish to know what came of a token.
+type Question struct {
+	Token  string
+	Key    Key
+	Claims *bws.UnverifiedClaims
+	// Client is the address that causes the question.
+	Client netip.Addr
+	// Logger gets the faults of the service.
+	Logger *zap.Logger
 }
 
-// Verify asks the service what came of the token. It always returns evidence: a fault is evidence that allows nothing.
-func (v *Verifier) Verify(ctx context.Context, token string, claims *bws.UnverifiedClaims) *evidence.Evidence {
-	result, err := v.client.Result(ctx, token)
+// New returns a verifier. It asks nothing yet, and has a goroutine until it is closed.
+func New(config Config) *Verifier {
+	v := &Verifier{Config: config, known: newKnownTokens(&config), clients: newClientLimits(&config)}
+	v.breaker, v.executor = newExecutor(config.MaxInflight)
+	return v
+}
+
+// Close forgets everything and ends what runs in the background. Questions under way end with their own deadline.
+func (v *Verifier) Close() {
+	v.known.close()
+	v.clients.close()
+	v.Client.CloseIdleConnections()
+}
+
+// Recall returns the remembered evidence for a token, or nil if the service has to be asked. It never waits.
+func (v *Verifier) Recall(key Key) *evidence.Evidence {
+	return v.known.fresh(key)
+}
+
+// maxJoins is how often a request joins questions that fail because of somebody else's limit before it shares that fate.
+const maxJoins = 3
+
+// Verify asks the service what came of a token; requests that ask for the same at the same time share one question. It always
+// returns evidence: a fault is evidence that allows nothing. ctx ends the waiting, not the question, for which others may wait.
+func (v *Verifier) Verify(ctx context.Context, q *Question) *evidence.Evidence {
+	var a answer
+	for range maxJoins {
+		select {
+		case <-ctx.Done():
+			return evidence.OfClaims(evidence.Unavailable, q.Claims)
+		case result := <-v.flights.DoChan(string(q.Key[:]), func() (any, error) { return v.ask(q), nil }):
+			a, _ = result.Val.(answer)
+		}
+		if a.evidence.Outcome != evidence.RateLimited || a.askedFor == q.Client {
+			break
+		}
+	}
+	return a.evidence
+}
+
+// answer is what a question came to, and for whom it was asked.
+type answer struct {
+	evidence *evidence.Evidence
+	askedFor netip.Addr
+}
+
+// ask puts the question of the first of those who wait. No context but its own deadline ends it, and no panic leaves it:
+// singleflight would repeat one where nobody can recover it.
+func (v *Verifier) ask(q *Question) (a answer) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			// The cause may quote anything.
+			q.Logger.Error("asking the service panicked", zap.String("type", fmt.Sprintf("%T", cause)), zap.ByteString("stack", debug.Stack()))
+			a = answer{evidence.OfClaims(evidence.Crashed, q.Claims), q.Client}
+		}
+	}()
+	// Another question may have been answered since the request looked.
+	if e := v.known.fresh(q.Key); e != nil {
+		return answer{e, q.Client}
+	}
+	if !v.known.accepted(q.Key) && !v.clients.allow(q.Client) {
+		return answer{evidence.OfClaims(evidence.RateLimited, q.Claims), q.Client}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), v.Timeout)
+	defer cancel()
+	result, err := v.call(ctx, q.Token)
+	e := v.evidenceOf(&result, err, q)
+	v.known.learn(q.Key, e)
+	return answer{e, q.Client}
+}
+
+func (v *Verifier) evidenceOf(result *bws.OperationResult, err error, q *Question) *evidence.Evidence {
 	if err != nil {
-		return evidence.OfClaims(v.outcome(err), claims)
+		return evidence.OfClaims(v.outcome(err, q.Logger), q.Claims)
 	}
-	return evidence.OfResult(&result, claims, v.now())
-}
-
-// outcome classifies what the client reports in place of a result, and logs what is the service's fault or ours.
-func (v *Verifier) outcome(err error) evidence.Outcome {
-	switch {
-	case errors.Is(err, bws.ErrNoResult):
-		return evidence.Pending
-	case errors.Is(err, bws.ErrTokenRejected):
-		return evidence.Rejected
-	case errors.Is(err, context.Canceled):
-		return evidence.Unavailable
-	case errors.Is(err, bws.ErrUnauthorized):
-		v.complain(err)
-		return evidence.Misconfigured
-	}
-	v.logger.Warn("service fault", zap.Error(err))
-	switch {
-	case errors.Is(err, bws.ErrTimeout):
-		return evidence.TimedOut
-	case errors.Is(err, bws.ErrUnavailable):
-		return evidence.Unavailable
-	}
-	return evidence.Invalid
-}
-
-func (v *Verifier) complain(err error) {
-	now := v.now()
-	next := v.nextComplaint.Load()
-	if now.UnixNano() < next || !v.nextComplaint.CompareAndSwap(next, now.Add(complaintInterval).UnixNano()) {
-		return
-	}
-	v.logger.Error("the service refuses the credentials; check app_id and app_secret", zap.Error(err))
+	return evidence.OfResult(result, q.Claims, v.Now())
 }

@@ -1,0 +1,52 @@
+package verifier
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/failsafe-go/failsafe-go/bulkhead"
+	"github.com/failsafe-go/failsafe-go/circuitbreaker"
+	"go.uber.org/zap"
+
+	"github.com/caddy-bws/caddy-bws/bws"
+	"github.com/caddy-bws/caddy-bws/internal/evidence"
+)
+
+// complaintInterval is how often refused credentials are logged: every request meets them until somebody mends them.
+const complaintInterval = time.Minute
+
+// outcome classifies what there is in place of a result, and logs what is the service's fault or ours. What is not asked at
+// all is logged with the fault that led to it, and not again for every request.
+func (v *Verifier) outcome(err error, logger *zap.Logger) evidence.Outcome {
+	switch {
+	case errors.Is(err, bws.ErrNoResult):
+		return evidence.Pending
+	case errors.Is(err, bws.ErrTokenRejected):
+		return evidence.Rejected
+	case errors.Is(err, circuitbreaker.ErrOpen):
+		return evidence.Unavailable
+	case errors.Is(err, bulkhead.ErrFull):
+		return evidence.Busy
+	case errors.Is(err, bws.ErrUnauthorized):
+		v.complain(err, logger)
+		return evidence.Misconfigured
+	}
+	logger.Warn("service fault", zap.Error(err), zap.Stringer("breaker", v.breaker.State()))
+	switch {
+	case errors.Is(err, bws.ErrTimeout), errors.Is(err, context.DeadlineExceeded):
+		return evidence.TimedOut
+	case errors.Is(err, bws.ErrUnavailable):
+		return evidence.Unavailable
+	}
+	return evidence.Invalid
+}
+
+func (v *Verifier) complain(err error, logger *zap.Logger) {
+	now := v.Now()
+	next := v.nextComplaint.Load()
+	if now.UnixNano() < next || !v.nextComplaint.CompareAndSwap(next, now.Add(complaintInterval).UnixNano()) {
+		return
+	}
+	logger.Error("the service refuses the credentials; check app_id and app_secret", zap.Error(err))
+}
