@@ -36,37 +36,162 @@ const (
 )
 
 var denials = map[policy.Reason]denial{
-	policy.NoToken:        {http.StatusUnauthorized, "Please verify yourself", "This page opens after your face or eyes have been verified.", 0},
-	policy.AmbiguousToken: {http.StatusBadRequest, "Two different verifications", "Your browser sent two different verifications at once. Remove this site's cookies and verify yourself again.", 0},
-	policy.MalformedToken: {http.StatusUnauthorized, "Please verify yourself", "What was sent as a verification is none. " + verifyAgain, 0},
-	policy.ExpiredToken:   {http.StatusUnauthorized, "Your verification has expired", verifyAgain, 0},
-	policy.NotYetValid:    {http.StatusUnauthorized, "Your verification is not valid yet", "The clocks involved disagree. Please try again later.", 0},
-	policy.ForeignToken:   {http.StatusUnauthorized, "Your verification belongs elsewhere", "It was made for another application. " + verifyAgain, 0},
-	policy.RejectedToken:  {http.StatusUnauthorized, "Your verification is not valid", verifyAgain, 0},
-	policy.Pending:        {http.StatusUnauthorized, "Your verification is not finished", "Complete it, then load this page again.", 2 * time.Second},
-	policy.TooOld:         {http.StatusUnauthorized, "Your verification is too old", "This page asks for a recent one. " + verifyAgain, 0},
+	policy.NoToken: {
+		status: http.StatusUnauthorized,
+		title:  "Please verify yourself",
+		text:   "This page opens after your face or eyes have been verified.",
+	},
+	policy.AmbiguousToken: {
+		status: http.StatusBadRequest,
+		title:  "Two different verifications",
+		text:   "Your browser sent two different verifications at once. Remove this site's cookies and verify yourself again.",
+	},
+	policy.MalformedToken: {
+		status: http.StatusUnauthorized,
+		title:  "Please verify yourself",
+		text:   "What was sent as a verification is none. " + verifyAgain,
+	},
+	policy.ExpiredToken: {
+		status: http.StatusUnauthorized,
+		title:  "Your verification has expired",
+		text:   verifyAgain,
+	},
+	policy.NotYetValid: {
+		status: http.StatusUnauthorized,
+		title:  "Your verification is not valid yet",
+		text:   "The clocks involved disagree. Please try again later.",
+	},
+	policy.ForeignToken: {
+		status: http.StatusUnauthorized,
+		title:  "Your verification belongs elsewhere",
+		text:   "It was made for another application. " + verifyAgain,
+	},
+	policy.RejectedToken: {
+		status: http.StatusUnauthorized,
+		title:  "Your verification is not valid",
+		text:   verifyAgain,
+	},
+	policy.Pending: {
+		status:     http.StatusUnauthorized,
+		title:      "Your verification is not finished",
+		text:       "Complete it, then load this page again.",
+		retryAfter: 2 * time.Second,
+	},
+	policy.TooOld: {
+		status: http.StatusUnauthorized,
+		title:  "Your verification is too old",
+		text:   "This page asks for a recent one. " + verifyAgain,
+	},
 
-	policy.ServiceUnavailable:   {http.StatusServiceUnavailable, "The verification service cannot be reached", tryLater, 10 * time.Second},
-	policy.ServiceTimeout:       {http.StatusGatewayTimeout, "The verification service did not answer in time", tryLater, 0},
-	policy.ServiceMisconfigured: {http.StatusBadGateway, "Verification is out of order", "The operator of this site has to mend it.", 0},
-	policy.ServiceInvalid:       {http.StatusBadGateway, "Verification is out of order", "The verification service gave an answer that makes no sense. " + tryLater, 0},
-	policy.RateLimited:          {http.StatusTooManyRequests, "Too many verifications", "From where you are, there have been many in a short time. Please try again in a moment.", 10 * time.Second},
-	policy.ServiceBusy:          {http.StatusServiceUnavailable, "Many people are being verified right now", tryLater, 2 * time.Second},
-	policy.InternalError:        {http.StatusInternalServerError, "Something went wrong", "This page cannot be shown right now.", 0},
+	policy.ServiceUnavailable: {
+		status:     http.StatusServiceUnavailable,
+		title:      "The verification service cannot be reached",
+		text:       tryLater,
+		retryAfter: 10 * time.Second,
+	},
+	policy.ServiceTimeout: {
+		status: http.StatusGatewayTimeout,
+		title:  "The verification service did not answer in time",
+		text:   tryLater,
+	},
+	policy.ServiceMisconfigured: {
+		status: http.StatusBadGateway,
+		title:  "Verification is out of order",
+		text:   "The operator of this site has to mend it.",
+	},
+	policy.ServiceInvalid: {
+		status: http.StatusBadGateway,
+		title:  "Verification is out of order",
+		text:   "The verification service gave an answer that makes no sense. " + tryLater,
+	},
+	policy.RateLimited: {
+		status:     http.StatusTooManyRequests,
+		title:      "Too many verifications",
+		text:       "From where you are, there have been many in a short time. Please try again in a moment.",
+		retryAfter: 10 * time.Second,
+	},
+	policy.ServiceBusy: {
+		status:     http.StatusServiceUnavailable,
+		title:      "Many people are being verified right now",
+		text:       tryLater,
+		retryAfter: 2 * time.Second,
+	},
+	policy.InternalError: {
+		status: http.StatusInternalServerError,
+		title:  "Something went wrong",
+		text:   "This page cannot be shown right now.",
+	},
 
-	policy.NotRecognized:           {http.StatusForbidden, "You were not recognized", verifyAgain, 0},
-	policy.LiveDetectionFailed:     {http.StatusForbidden, "Live detection failed", "The camera must see a living person. " + verifyAgain, 0},
-	policy.ChallengeResponseFailed: {http.StatusForbidden, "The head movements did not match", verifyAgain, 0},
-	policy.NoTemplate:              {http.StatusForbidden, "You are not enrolled", "Ask the operator of this site how to enroll.", 0},
-	policy.NotEnoughSamples:        {http.StatusForbidden, "The camera did not see enough", "Make sure that your face is well lit. " + verifyAgain, 0},
-	policy.OperationFailed:         {http.StatusForbidden, "The verification failed", verifyAgain, 0},
-	policy.JobTimedOut:             {http.StatusServiceUnavailable, "The verification service is busy", tryLater, 5 * time.Second},
+	policy.NotRecognized: {
+		status: http.StatusForbidden,
+		title:  "You were not recognized",
+		text:   verifyAgain,
+	},
+	policy.LiveDetectionFailed: {
+		status: http.StatusForbidden,
+		title:  "Live detection failed",
+		text:   "The camera must see a living person. " + verifyAgain,
+	},
+	policy.ChallengeResponseFailed: {
+		status: http.StatusForbidden,
+		title:  "The head movements did not match",
+		text:   verifyAgain,
+	},
+	policy.NoTemplate: {
+		status: http.StatusForbidden,
+		title:  "You are not enrolled",
+		text:   "Ask the operator of this site how to enroll.",
+	},
+	policy.NotEnoughSamples: {
+		status: http.StatusForbidden,
+		title:  "The camera did not see enough",
+		text:   "Make sure that your face is well lit. " + verifyAgain,
+	},
+	policy.OperationFailed: {
+		status: http.StatusForbidden,
+		title:  "The verification failed",
+		text:   verifyAgain,
+	},
+	policy.JobTimedOut: {
+		status:     http.StatusServiceUnavailable,
+		title:      "The verification service is busy",
+		text:       tryLater,
+		retryAfter: 5 * time.Second,
+	},
 
-	policy.Contradiction:    {http.StatusForbidden, "The verification does not add up", verifyAgain, 0},
-	policy.ActionNotAllowed: {http.StatusForbidden, "Another kind of verification is needed", "The one you performed does not open this page.", 0},
-	policy.BCIDNotAllowed:   {http.StatusForbidden, "This page is not open to you", notYourTurn, 0},
-	policy.ScoreTooLow:      {http.StatusForbidden, "You were not recognized clearly enough", verifyAgain, 0},
-	policy.MarginTooSmall:   {http.StatusForbidden, "You were not recognized clearly enough", verifyAgain, 0},
-	policy.NotLive:          {http.StatusForbidden, "Live detection is needed", "The verification you performed did not ask for it.", 0},
-	policy.NoChallenge:      {http.StatusForbidden, "A challenge is needed", "The verification you performed did not ask for one.", 0},
+	policy.Contradiction: {
+		status: http.StatusForbidden,
+		title:  "The verification does not add up",
+		text:   verifyAgain,
+	},
+	policy.ActionNotAllowed: {
+		status: http.StatusForbidden,
+		title:  "Another kind of verification is needed",
+		text:   "The one you performed does not open this page.",
+	},
+	policy.BCIDNotAllowed: {
+		status: http.StatusForbidden,
+		title:  "This page is not open to you",
+		text:   notYourTurn,
+	},
+	policy.ScoreTooLow: {
+		status: http.StatusForbidden,
+		title:  "You were not recognized clearly enough",
+		text:   verifyAgain,
+	},
+	policy.MarginTooSmall: {
+		status: http.StatusForbidden,
+		title:  "You were not recognized clearly enough",
+		text:   verifyAgain,
+	},
+	policy.NotLive: {
+		status: http.StatusForbidden,
+		title:  "Live detection is needed",
+		text:   "The verification you performed did not ask for it.",
+	},
+	policy.NoChallenge: {
+		status: http.StatusForbidden,
+		title:  "A challenge is needed",
+		text:   "The verification you performed did not ask for one.",
+	},
 }

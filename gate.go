@@ -3,6 +3,7 @@ package caddybws
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -147,12 +148,12 @@ func (g *Gate) provisionSources() {
 		g.secureSources, g.plainSources = defaultSources(true), defaultSources(false)
 	}
 	g.secureVary, g.plainVary = varyOf(g.secureSources), varyOf(g.plainSources)
-	g.credentials = credentialsOf(append(g.secureSources[:len(g.secureSources):len(g.secureSources)], g.plainSources...))
+	g.credentials = credentialsOf(slices.Concat(g.secureSources, g.plainSources))
 }
 
 // varyOf lists the headers on which the answer to a request depends.
 func varyOf(sources []TokenSource) string {
-	var names []string
+	names := make([]string, 0, len(sources))
 	for _, s := range sources {
 		names = append(names, s.headerName())
 	}

@@ -32,8 +32,9 @@ type wireMatch struct {
 // DecodeResult reads the body of a successful answer of the result API. It refuses everything that could be read in two
 // ways: names in other case count as unknown and are ignored, but repeated names, trailing data, invalid UTF-8 and
 // values of a wrong type are errors. So is a result that contradicts itself or the API: Success must be there, and true
-// demands a known action, a BCID except for a liveness detection (a person's, except for an identification), and no Error; matches must name persons, best first
-// with scores from 0 to 1. The error is an [*Error] of kind [ErrInvalidResponse] and comes with the zero OperationResult.
+// demands a known action, a BCID except for a liveness detection (a person's, except for an identification), and no Error;
+// matches must name persons, best first with scores from 0 to 1. The error is an [*Error] of kind [ErrInvalidResponse] and
+// comes with the zero OperationResult.
 func DecodeResult(body []byte) (OperationResult, error) {
 	if len(body) > maxBodyLength {
 		return OperationResult{}, invalidResponse(apiResult, tooLong)
