@@ -259,7 +259,7 @@ bws /photo {
 	for text, n := range map[string]int{
 		"no bcid: whoever is enrolled may pass":              1,
 		"require none: a photograph may pass for the person": 1,
-		"cache_ttl is above a minute":                       1,
+		"cache_ttl is above a minute":                        1,
 		`"logger":"http.handlers.bws"`:                       2,
 		secretMark:                                           0,
 	} {

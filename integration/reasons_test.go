@@ -1,0 +1,265 @@
+package integration
+
+import (
+	"net/http"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddy-bws/caddy-bws/bws"
+	"github.com/caddy-bws/caddy-bws/bws/bwstest"
+)
+
+var (
+	alice = bws.BCID{Storage: "bioid", Partition: 9876, Class: 12345}
+	bob   = bws.BCID{Storage: "bioid", Partition: 9876, Class: 12346}
+)
+
+// reasonSite has a gate for each policy that a denial needs.
+const reasonSite = `{addr} {
+	bws /bound* {
+		bcid bioid/9876/12346
+	}
+	bws /old* {
+		max_age 1s
+	}
+	bws /alive* {
+		allow livenessdetection
+	}
+	bws /search* {
+		allow identification
+		min_score 0.5
+		min_margin 0.25
+	}
+	bws /challenge* {
+		require challenge
+	}
+	bws /tight* tight
+	bws /plain*
+	reverse_proxy {app}
+}`
+
+// reasonServices are the service of most gates and one that hears each client once.
+func reasonServices(endpoint string) string {
+	service := func(name, options string) string {
+		return "\tbws " + name + " {\n\t\tendpoint " + endpoint + "\n\t\tapp_id " + bwstest.AppID + "\n\t\tapp_secret " +
+			bwstest.AppSecret + "\n\t\ttimeout 500ms\n" + options + "\t}\n"
+	}
+	return service("", "\t\tmax_inflight 1\n\t\tclient_rate 1000 1s\n") + service("tight", "\t\tclient_rate 1 1h\n")
+}
+
+// denialRow is a request that would be allowed but for one thing.
+type denialRow struct {
+	reason, path string
+	status       int
+	retry        bool
+	headers      func(*bwstest.Server) []string
+}
+
+// presenting puts a token into the header.
+func presenting(token func(*bwstest.Server) string) func(*bwstest.Server) []string {
+	return func(s *bwstest.Server) []string { return []string{"X-BWS-Token: " + token(s)} }
+}
+
+// tokenOf is a token that has been performed with, as it says.
+func tokenOf(spec bwstest.TokenSpec, outcomes ...bwstest.Outcome) func(*bwstest.Server) []string {
+	return presenting(func(s *bwstest.Server) string {
+		token := s.Token(spec)
+		for _, outcome := range outcomes {
+			s.Perform(token, outcome)
+		}
+		return token
+	})
+}
+
+// failing is a token of Alice's with which an operation has failed.
+func failing(code bws.ErrorCode) func(*bwstest.Server) []string {
+	return tokenOf(bwstest.TokenSpec{BCID: alice}, bwstest.Outcome{Error: code})
+}
+
+// answered is a good token about which BWS says something else than its result.
+func answered(answers ...bwstest.Answer) func(*bwstest.Server) []string {
+	return func(s *bwstest.Server) []string {
+		s.Script("/result", answers...)
+		return good(s)
+	}
+}
+
+func found(scores ...float64) func(*bwstest.Server) []string {
+	matches := make([]bws.Match, len(scores))
+	for i, score := range scores {
+		matches[i] = bws.Match{BCID: bws.BCID{Storage: "bioid", Partition: 9876, Class: int32(i + 1)}, Score: score}
+	}
+	partition := bws.BCID{Storage: "bioid", Partition: 9876}
+	return tokenOf(bwstest.TokenSpec{BCID: partition, Task: bws.TaskIdentify | bws.TaskLiveDetect},
+		bwstest.Outcome{Success: true, Matches: matches})
+}
+
+var good = tokenOf(bwstest.TokenSpec{BCID: alice}, bwstest.Outcome{Success: true})
+
+func denialRows() []denialRow {
+	const (
+		unauthorized, forbidden = http.StatusUnauthorized, http.StatusForbidden
+		success                 = `{"Action":"verification","BCID":"bioid/9876/12345","Success":true,"Error":"LiveDetectionFailed"}`
+	)
+	now := time.Now()
+	performed := bwstest.Outcome{Success: true}
+	other := bwstest.New(bwstest.Config{})
+	foreign := bwstest.New(bwstest.Config{AppID: "another"})
+	down := bwstest.Answer{Status: http.StatusServiceUnavailable}
+
+	return []denialRow{
+		{"no_token", "/plain", unauthorized, false, func(*bwstest.Server) []string { return nil }},
+		{"malformed_token", "/plain", unauthorized, false, presenting(func(*bwstest.Server) string { return "nonsense" })},
+		{"ambiguous_token", "/plain", http.StatusBadRequest, false, func(s *bwstest.Server) []string {
+			return append(good(s), good(s)...)
+		}},
+		{"expired_token", "/plain", unauthorized, false, tokenOf(bwstest.TokenSpec{BCID: alice, NotBefore: now.Add(-time.Hour)}, performed)},
+		{"not_yet_valid", "/plain", unauthorized, false, tokenOf(bwstest.TokenSpec{BCID: alice, NotBefore: now.Add(time.Hour)}, performed)},
+		{"foreign_token", "/plain", unauthorized, false, presenting(func(*bwstest.Server) string {
+			return foreign.Token(bwstest.TokenSpec{BCID: alice})
+		})},
+		{"rejected_token", "/plain", unauthorized, false, presenting(func(*bwstest.Server) string {
+			return other.Token(bwstest.TokenSpec{BCID: alice})
+		})},
+		{"pending", "/plain", unauthorized, true, tokenOf(bwstest.TokenSpec{BCID: alice})},
+		{"too_old", "/old", unauthorized, false, tokenOf(bwstest.TokenSpec{BCID: alice, NotBefore: now.Add(-time.Minute)}, performed)},
+
+		{"not_recognized", "/plain", forbidden, false, failing("")},
+		{"live_detection_failed", "/plain", forbidden, false, failing(bws.LiveDetectionFailed)},
+		{"challenge_response_failed", "/plain", forbidden, false, failing(bws.ChallengeResponseFailed)},
+		{"no_template", "/plain", forbidden, false, failing(bws.NoTemplateAvailable)},
+		{"not_enough_samples", "/plain", forbidden, false, failing(bws.NotEnoughSamples)},
+		{"operation_failed", "/plain", forbidden, false, failing("SomethingElse")},
+		{"job_timed_out", "/plain", http.StatusServiceUnavailable, true, failing(bws.ExecutionOfJobTimedOut)},
+
+		{"contradiction", "/plain", forbidden, false, tokenOf(bwstest.TokenSpec{BCID: alice}, bwstest.Outcome{Success: true, BCID: bob})},
+		{"action_not_allowed", "/alive", forbidden, false, good},
+		{"bcid_not_allowed", "/bound", forbidden, false, good},
+		{"score_too_low", "/search", forbidden, false, found(0.4)},
+		{"margin_too_small", "/search", forbidden, false, found(0.9, 0.8)},
+		{"not_live", "/plain", forbidden, false, tokenOf(bwstest.TokenSpec{BCID: alice, Task: bws.TaskVerify | 3}, performed)},
+		{"no_challenge", "/challenge", forbidden, false, good},
+
+		{"rate_limited", "/tight", http.StatusTooManyRequests, true, good},
+		{"service_busy", "/plain", http.StatusServiceUnavailable, true, good},
+		{"service_unavailable", "/plain", http.StatusServiceUnavailable, true, answered(down, down)},
+		{"service_timeout", "/plain", http.StatusGatewayTimeout, false, answered(bwstest.Answer{Hang: true})},
+		{"service_misconfigured", "/plain", http.StatusBadGateway, false, answered(bwstest.Answer{Status: http.StatusUnauthorized,
+			Header: http.Header{"WWW-Authenticate": {`Basic realm="bws"`}}})},
+		{"service_invalid", "/plain", http.StatusBadGateway, false, answered(bwstest.Answer{Body: []byte(success)})},
+	}
+}
+
+// Every denial reason, in a running Caddy.
+func TestEveryReason(t *testing.T) {
+	service, app := bwstest.NewServer(t, bwstest.Config{}), newApp(t)
+	c := startCaddy(t, reasonServices(service.URL), strings.ReplaceAll(reasonSite, "{app}", app.Listener.Addr().String()))
+	provoked := make(map[string]bool)
+	for _, row := range denialRows() {
+		provoked[row.reason] = true
+		t.Run(row.reason, func(t *testing.T) {
+			switch row.reason {
+			case "rate_limited":
+				do(t, http.MethodGet, "http://"+c.Addr+row.path, failing("")(service)...)
+			case "service_busy":
+				defer occupy(t, c, service)()
+			}
+			app.take()
+			headers, path := row.headers(service), row.path+"/"+row.reason
+			checkDenial(t, do(t, http.MethodGet, "http://"+c.Addr+path, headers...), row)
+			if reached := app.take(); len(reached) > 0 {
+				t.Errorf("the app is reached: %+v", reached)
+			}
+			checkDenialLog(t, c, path, row.reason, headers)
+		})
+	}
+	for reason := range declaredReasons(t) {
+		// internal_error takes a mistake of ours.
+		if !provoked[reason] && reason != "internal_error" {
+			t.Errorf("nothing provokes %s", reason)
+		}
+	}
+}
+
+// occupy has a question under way until the function that it returns is called.
+func occupy(t *testing.T, c *caddyProcess, service *bwstest.Server) (release func()) {
+	t.Helper()
+	calls := service.Calls("/result")
+	headers := answered(bwstest.Answer{Hang: true})(service)
+	answer := make(chan *answer, 1)
+	go func() { answer <- do(t, http.MethodGet, "http://"+c.Addr+"/plain", headers...) }()
+	for range 1000 {
+		if service.Calls("/result") > calls {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return func() {
+		if got := <-answer; got.reason() != "service_timeout" {
+			t.Errorf("the question under way came to %d %s", got.StatusCode, got.Body)
+		}
+	}
+}
+
+func checkDenial(t *testing.T, got *answer, row denialRow) {
+	t.Helper()
+	if got.StatusCode != row.status || got.reason() != row.reason || got.Header.Get("Content-Type") != "application/problem+json" {
+		t.Errorf("got %d %s, want %d %s", got.StatusCode, got.Body, row.status, row.reason)
+	}
+	if got.Header.Get("Cache-Control") != "no-store" {
+		t.Errorf("Cache-Control is %q", got.Header["Cache-Control"])
+	}
+	if retry := got.Header.Get("Retry-After") != ""; retry != row.retry {
+		t.Errorf("Retry-After is %q", got.Header["Retry-After"])
+	}
+	var challenge string
+	if row.status == http.StatusUnauthorized {
+		challenge = `BWS realm="127.0.0.1", error="` + row.reason + `"`
+	}
+	if row.reason == "too_old" {
+		challenge += `, max_age="1"`
+	}
+	if got.Header.Get("WWW-Authenticate") != challenge {
+		t.Errorf("the challenge is %q, want %q", got.Header["Www-Authenticate"], challenge)
+	}
+}
+
+// checkDenialLog checks that the gate logs one line with the reason, and nothing that names the person or opens anything.
+func checkDenialLog(t *testing.T, c *caddyProcess, path, reason string, headers []string) {
+	t.Helper()
+	c.waitForLog(`"path":"` + path + `"`)
+	lines := 0
+	for line := range strings.Lines(c.logs.String()) {
+		if strings.Contains(line, `"path":"`+path+`"`) {
+			lines++
+			if !strings.Contains(line, `"level":"info"`) || !strings.Contains(line, `"reason":"`+reason+`"`) {
+				t.Errorf("the log says %s, want the reason %s at INFO", line, reason)
+			}
+		}
+		for _, secret := range append(headers, bwstest.AppSecret, alice.String(), "Basic ") {
+			if secret = strings.TrimPrefix(secret, "X-BWS-Token: "); secret != "nonsense" && strings.Contains(line, secret) {
+				t.Errorf("the log shows %s:\n%s", secret, line)
+			}
+		}
+	}
+	if lines != 1 {
+		t.Errorf("%d lines about %s, want one", lines, path)
+	}
+}
+
+// declaredReasons are the reasons that the policy knows.
+func declaredReasons(t *testing.T) map[string]bool {
+	t.Helper()
+	source, err := os.ReadFile("../internal/policy/reason.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	declared := make(map[string]bool)
+	for _, match := range regexp.MustCompile(`\bReason\s+= "(\w+)"`).FindAllSubmatch(source, -1) {
+		declared[string(match[1])] = true
+	}
+	return declared
+}
