@@ -166,32 +166,26 @@ func takeLines(r *http.Request, v *visit, header string, rest func(line string) 
 	}
 }
 
-// withoutCookies returns a line of cookies without ours, and the very same line if it has none of them.
+// withoutCookies returns a line of cookies without ours, and the very same line if it has none of them. What is left is a part of
+// the line where that is possible: lines are long, and a copy for every request would keep the garbage collector busy.
 func (c *credentialSet) withoutCookies(line string) string {
-	ours := func(pair string) bool {
-		name, _ := splitCookie(pair)
-		return slices.Contains(c.cookies, name)
-	}
-	found := false
-	for pair := range strings.SplitSeq(line, ";") {
-		found = found || ours(pair)
-	}
-	if !found {
-		return line
-	}
-	var rest strings.Builder
-	for pair := range strings.SplitSeq(line, ";") {
-		if pair = trim(pair); pair == "" || ours(pair) {
+	for start := 0; start < len(line); {
+		pair, rest, _ := strings.Cut(line[start:], ";")
+		if name, _ := splitCookie(pair); !slices.Contains(c.cookies, name) {
+			start += len(pair) + len(";")
 			continue
 		}
-		if rest.Len() == 0 {
-			rest.Grow(len(line))
-		} else {
-			rest.WriteString("; ")
+		before, after := strings.TrimRight(line[:start], "; \t"), strings.TrimLeft(rest, "; \t")
+		switch {
+		case before == "":
+			line, start = after, 0
+		case after == "":
+			return before
+		default:
+			line, start = before+"; "+after, len(before)+len("; ")
 		}
-		rest.WriteString(pair)
 	}
-	return rest.String()
+	return line
 }
 
 // splitCookie reads a pair of the Cookie header as it is. Go's own parser drops pairs it finds odd, which others accept.
