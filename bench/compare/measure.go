@@ -69,7 +69,7 @@ func measureDelayed(r *report, c *caddy, s *stubs, each time.Duration) error {
 // take measures a row once, with a token of its own.
 func take(c *caddy, s *stubs, port int, row row, each time.Duration) (sample, error) {
 	headers := row.headers(s.token())
-	if _, err := wrk(port, headers, warmUp); err != nil {
+	if _, err := wrk(port, headers, many, warmUp); err != nil {
 		return sample{}, err
 	}
 	calls := s.calls.Load()
@@ -81,7 +81,7 @@ func take(c *caddy, s *stubs, port int, row row, each time.Duration) (sample, er
 	if err != nil {
 		return sample{}, err
 	}
-	l, err := wrk(port, headers, each)
+	l, err := wrk(port, headers, many, each)
 	if err != nil {
 		return sample{}, err
 	}

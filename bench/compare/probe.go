@@ -96,7 +96,7 @@ func probeTrouble(r *report, c *caddy, s *stubs, name string, to site, begin fun
 	if err != nil {
 		return err
 	}
-	l, err := wrk(to.port(), cookie(s.token()), each)
+	l, err := wrk(to.port(), cookie(s.token()), single, each)
 	if err != nil {
 		return err
 	}
@@ -107,9 +107,8 @@ func probeTrouble(r *report, c *caddy, s *stubs, name string, to site, begin fun
 	if err != nil {
 		return err
 	}
-	// wrk's connections have a goroutine each until Caddy notices that they are closed.
-	r.line("%s: %d requests denied, p50 %.2f ms, p99 %.2f ms with 32 of them at once; goroutines before %d, after %d",
-		name, l.refused, float64(l.p50)/1e6, float64(l.p99)/1e6, before, after)
+	r.line("%s: %d requests denied one after the other, p50 %.2f ms, p99 %.2f ms; goroutines before %d, after %d",
+		name, l.refused, milliseconds(l.p50), milliseconds(l.p99), before, after)
 	return nil
 }
 

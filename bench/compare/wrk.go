@@ -25,10 +25,13 @@ var (
 	refusedLine  = regexp.MustCompile(`Non-2xx or 3xx responses: (\d+)`)
 )
 
-// wrk sends requests over 32 connections from the second core.
-func wrk(port int, headers []string, d time.Duration) (load, error) {
+// many connections show how much Caddy can do, a single one how long it takes.
+const many, single = "-c32", "-c1"
+
+// wrk sends requests from the second core.
+func wrk(port int, headers []string, connections string, d time.Duration) (load, error) {
 	seconds := strconv.Itoa(max(1, int(d/time.Second)))
-	args := append(make([]string, 0, 8+2*len(headers)), "-c", "1", "wrk", "-t1", "-c32", "-d"+seconds+"s", "--latency")
+	args := append(make([]string, 0, 8+2*len(headers)), "-c", "1", "wrk", "-t1", connections, "-d"+seconds+"s", "--latency")
 	for _, header := range headers {
 		args = append(args, "-H", header)
 	}

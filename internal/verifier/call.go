@@ -3,7 +3,9 @@ package verifier
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"runtime/debug"
 	"time"
 
 	"github.com/failsafe-go/failsafe-go"
@@ -34,48 +36,59 @@ func newExecutor(maxInflight int) (circuitbreaker.CircuitBreaker[bws.OperationRe
 		WithDelay(probeAfter).
 		Build()
 	retry := retrypolicy.NewBuilder[bws.OperationResult]().
-		HandleIf(func(_ bws.OperationResult, err error) bool { return isPassing(err) }).
+		// There is no use in waiting for a try that the breaker would not let through.
+		HandleIf(func(_ bws.OperationResult, err error) bool { return isPassing(err) && !breaker.IsOpen() }).
 		WithMaxRetries(1).
 		WithRandomDelay(minRetryDelay, maxRetryDelay).
 		ReturnLastFailure().
 		Build()
-	limit := bulkhead.New[bws.OperationResult](uint(maxInflight)) //nolint:gosec // the configuration bounds it
+	limit := bulkhead.New[bws.OperationResult](uint(maxInflight))
 	return breaker, failsafe.With(limit, retry, breaker)
 }
 
 // call asks the service, if the breaker and the limit let it.
 func (v *Verifier) call(ctx context.Context, token string) (bws.OperationResult, error) {
-	var crash any
+	var fault error // of the last try
 	result, err := v.executor.WithContext(ctx).GetWithExecution(
+		//nolint:contextcheck // the execution has the context
 		func(exec failsafe.Execution[bws.OperationResult]) (r bws.OperationResult, err error) {
-			// A panic on its way through the executor would keep its place in the limit and in the breaker.
 			defer func() {
-				if crash = recover(); crash != nil {
-					err = errCrashed
+				// A panic on its way through the executor would keep its place in the limit and in the breaker.
+				if cause := recover(); cause != nil {
+					err = &crash{cause, debug.Stack()}
 				}
+				fault = err
 			}()
 			return v.Client.Result(exec.Context(), token)
 		})
-	if crash != nil {
-		panic(crash)
+	// What keeps a second try from being made says less than what the first one met.
+	if err != nil && fault != nil {
+		err = fault
 	}
 	return result, err
 }
 
-var errCrashed = errors.New("crashed")
+// crash is a panic that was caught where it would do harm.
+type crash struct {
+	cause any
+	stack []byte
+}
+
+// Error says nothing of the cause, which may quote anything.
+func (c *crash) Error() string { return fmt.Sprintf("panic with a %T", c.cause) }
 
 // isOutage reports whether a call failed in a way that says something about the service's health. What a client can provoke
 // does not: a 429 is the answer to a flood, and any other answer shows that the service is there.
 func isOutage(err error) bool {
 	failure, ok := errors.AsType[*bws.Error](err)
-	return ok && (failure.Kind == bws.ErrTimeout ||
-		failure.Kind == bws.ErrUnavailable && failure.Status != http.StatusTooManyRequests)
+	return ok && (errors.Is(failure, bws.ErrTimeout) ||
+		errors.Is(failure, bws.ErrUnavailable) && failure.Status != http.StatusTooManyRequests)
 }
 
 // isPassing reports whether a call failed in a way that another try may mend, and that is safe to try again.
 func isPassing(err error) bool {
 	failure, ok := errors.AsType[*bws.Error](err)
-	if !ok || failure.Kind != bws.ErrUnavailable {
+	if !ok || !errors.Is(failure, bws.ErrUnavailable) {
 		return false
 	}
 	switch failure.Status {

@@ -16,7 +16,7 @@ type Key [sha256.Size]byte
 // KeyOf returns the key of a token. A verifier serves one service, so that the token alone tells its tokens apart.
 func KeyOf(token string) Key {
 	// A conversion would copy the token to the heap for every request.
-	return sha256.Sum256(unsafe.Slice(unsafe.StringData(token), len(token))) //nolint:gosec // only read, and not kept
+	return sha256.Sum256(unsafe.Slice(unsafe.StringData(token), len(token)))
 }
 
 // knownTokens remembers what the service has said of tokens: a result for as long as it may be reused, and that it has accepted
@@ -90,10 +90,14 @@ func (k *knownTokens) learn(key Key, e *evidence.Evidence) {
 	k.remember(key, knownToken{evidence: &reused, freshUntil: k.NowNano() + int64(ttl)}, e)
 }
 
+// maxLife bounds how long a token counts as known, far above how long one lives. The end of the year 9999, which a token may
+// claim, is more nanoseconds away than there are numbers for.
+const maxLife = 100 * 24 * time.Hour
+
 // remember keeps what is known until the token ends, and of a rejected token, which somebody may have invented with any end,
 // only as long as the rejection may be reused.
 func (k *knownTokens) remember(key Key, known knownToken, e *evidence.Evidence) {
-	end := k.NowNano() + int64(e.Expires.Sub(k.now()))
+	end := k.NowNano() + int64(min(e.Expires.Sub(k.now()), maxLife))
 	known.freshUntil = min(known.freshUntil, end)
 	known.knownUntil = end
 	if e.Outcome == evidence.Rejected {

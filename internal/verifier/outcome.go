@@ -32,6 +32,10 @@ func (v *Verifier) outcome(err error, logger *zap.Logger) evidence.Outcome {
 		v.complain(err, logger)
 		return evidence.Misconfigured
 	}
+	if c, ok := errors.AsType[*crash](err); ok {
+		logger.Error("asking the service panicked", zap.Error(c), zap.ByteString("stack", c.stack))
+		return evidence.Crashed
+	}
 	logger.Warn("service fault", zap.Error(err), zap.Stringer("breaker", v.breaker.State()))
 	switch {
 	case errors.Is(err, bws.ErrTimeout), errors.Is(err, context.DeadlineExceeded):

@@ -4,7 +4,6 @@ package verifier
 
 import (
 	"context"
-	"fmt"
 	"net/netip"
 	"runtime/debug"
 	"sync/atomic"
@@ -93,6 +92,7 @@ func (v *Verifier) Verify(ctx context.Context, q *Question) *evidence.Evidence {
 		select {
 		case <-ctx.Done():
 			return evidence.OfClaims(evidence.Unavailable, q.Claims)
+		//nolint:contextcheck // a question is nobody's alone
 		case result := <-v.flights.DoChan(string(q.Key[:]), func() (any, error) { return v.ask(q), nil }):
 			a, _ = result.Val.(answer)
 		}
@@ -114,16 +114,15 @@ type answer struct {
 func (v *Verifier) ask(q *Question) (a answer) {
 	defer func() {
 		if cause := recover(); cause != nil {
-			// The cause may quote anything.
-			q.Logger.Error("asking the service panicked", zap.String("type", fmt.Sprintf("%T", cause)), zap.ByteString("stack", debug.Stack()))
-			a = answer{evidence.OfClaims(evidence.Crashed, q.Claims), q.Client}
+			a = answer{v.evidenceOf(nil, &crash{cause, debug.Stack()}, q), q.Client}
 		}
 	}()
 	// Another question may have been answered since the request looked.
 	if e := v.known.fresh(q.Key); e != nil {
 		return answer{e, q.Client}
 	}
-	if !v.known.accepted(q.Key) && !v.clients.allow(q.Client) {
+	// While the service is left alone, nobody causes calls.
+	if v.breaker.RemainingDelay() == 0 && !v.known.accepted(q.Key) && !v.clients.allow(q.Client) {
 		return answer{evidence.OfClaims(evidence.RateLimited, q.Claims), q.Client}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), v.Timeout)

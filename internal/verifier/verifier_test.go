@@ -3,207 +3,164 @@ package verifier
 import (
 	"context"
 	"errors"
-	"io"
 	"net/http"
-	"strings"
-	"sync"
+	"strconv"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
-	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/caddy-bws/caddy-bws/bws"
 	"github.com/caddy-bws/caddy-bws/internal/evidence"
 )
 
-const (
-	token   = "the.secret.token"
-	secret  = "the-app-secret"
-	success = `{"Action":"verification","BCID":"bioid/9876/12345","Success":true}`
-)
-
-var (
-	start  = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	claims = bws.UnverifiedClaims{Task: bws.TaskVerify | bws.TaskLiveDetect, NotBefore: start, Expires: start.Add(10 * time.Minute)}
-)
-
-// service answers every request the same way.
-type service struct {
-	status int
-	body   string
-	err    error
-}
-
-func (s service) RoundTrip(r *http.Request) (*http.Response, error) {
-	if err := r.Context().Err(); err != nil {
-		return nil, err
-	}
-	if s.err != nil {
-		return nil, s.err
-	}
-	return &http.Response{
-		StatusCode: s.status,
-		Header:     http.Header{"Content-Type": {"application/json"}},
-		Body:       io.NopCloser(strings.NewReader(s.body)),
-	}, nil
-}
-
-// newVerifier returns a verifier for a service, and the log it writes. The time is what now points to.
-func newVerifier(t *testing.T, s service, now *time.Time) (*Verifier, *observer.ObservedLogs) {
-	t.Helper()
-	client, err := bws.NewClient(bws.Config{AppID: "app", AppSecret: secret, Transport: s})
-	if err != nil {
-		t.Fatal(err)
-	}
-	core, logs := observer.New(zapcore.DebugLevel)
-	return New(client, zap.New(core), func() time.Time { return *now }), logs
-}
-
+// The service answers once; whoever asks again gets the same, and is told where it came from.
 func TestVerify(t *testing.T) {
-	now := start.Add(time.Minute)
-	v, logs := newVerifier(t, service{status: http.StatusOK, body: success}, &now)
-	got := v.Verify(t.Context(), token, &claims)
-	want := evidence.Evidence{
-		Outcome:    evidence.Answered,
-		Source:     evidence.FromService,
-		Task:       claims.Task,
-		NotBefore:  claims.NotBefore,
-		Expires:    claims.Expires,
-		Success:    true,
-		Action:     bws.Verification,
-		BCID:       bws.BCID{Storage: "bioid", Partition: 9876, Class: 12345},
-		AnsweredAt: now,
-	}
-	if *got != want {
-		t.Errorf("got  %+v\nwant %+v", *got, want)
-	}
-	if logs.Len() > 0 {
-		t.Errorf("a success is logged: %+v", logs.All())
-	}
+	synctest.Test(t, func(t *testing.T) {
+		s := newSubject(t)
+		s.service.will(succeeded.afterTime(time.Second))
+		if s.recall(token) != nil {
+			t.Error("there is evidence before anybody has asked")
+		}
+		got := s.ask(token)
+		want := evidence.Evidence{
+			Outcome:    evidence.Answered,
+			Source:     evidence.FromService,
+			Task:       s.claims.Task,
+			NotBefore:  s.claims.NotBefore,
+			Expires:    s.claims.Expires,
+			Success:    true,
+			Action:     bws.Verification,
+			BCID:       bws.BCID{Storage: "bioid", Partition: 9876, Class: 12345},
+			AnsweredAt: time.Now(),
+		}
+		if *got != want {
+			t.Errorf("got  %+v\nwant %+v", *got, want)
+		}
+
+		time.Sleep(time.Second)
+		want.Source = evidence.FromCache
+		for name, again := range map[string]*evidence.Evidence{"Recall": s.recall(token), "Verify": s.ask(token)} {
+			if again == nil || *again != want {
+				t.Errorf("%s: got  %+v\nwant %+v", name, again, want)
+			}
+		}
+		if got.Source != evidence.FromService {
+			t.Error("remembering has changed what the first request was given")
+		}
+		s.checkAsked(t, 1)
+		s.checkLog(t, quiet)
+	})
 }
 
 func TestFaults(t *testing.T) {
-	const quiet = zapcore.InvalidLevel // nothing is logged
 	// What net/http reports quotes the URL, and the service may quote what it was sent.
 	quoting := errors.New("Get https://app:" + secret + "@bws.example/result?access_token=" + token)
 	message := `{"Message":"` + token + " " + secret + `"}`
+	answer := func(status int) reply { return reply{status: status, body: message} }
 
 	for name, test := range map[string]struct {
-		service service
-		want    evidence.Outcome
-		level   zapcore.Level
+		reply reply
+		want  evidence.Outcome
+		level zapcore.Level
 	}{
-		"204":                 {service{status: http.StatusNoContent}, evidence.Pending, quiet},
-		"400":                 {service{status: http.StatusBadRequest, body: message}, evidence.Rejected, quiet},
-		"401":                 {service{status: http.StatusUnauthorized, body: message}, evidence.Misconfigured, zap.ErrorLevel},
-		"403":                 {service{status: http.StatusForbidden, body: message}, evidence.Misconfigured, zap.ErrorLevel},
-		"429":                 {service{status: http.StatusTooManyRequests, body: message}, evidence.Unavailable, zap.WarnLevel},
-		"500":                 {service{status: http.StatusInternalServerError, body: message}, evidence.Unavailable, zap.WarnLevel},
-		"503":                 {service{status: http.StatusServiceUnavailable, body: message}, evidence.Unavailable, zap.WarnLevel},
-		"network":             {service{err: quoting}, evidence.Unavailable, zap.WarnLevel},
-		"redirect":            {service{status: http.StatusFound, body: message}, evidence.Invalid, zap.WarnLevel},
-		"partial content":     {service{status: http.StatusPartialContent, body: success}, evidence.Invalid, zap.WarnLevel},
-		"404":                 {service{status: http.StatusNotFound, body: message}, evidence.Invalid, zap.WarnLevel},
-		"not JSON":            {service{status: http.StatusOK, body: token}, evidence.Invalid, zap.WarnLevel},
-		"empty":               {service{status: http.StatusOK}, evidence.Invalid, zap.WarnLevel},
-		"two results":         {service{status: http.StatusOK, body: success + success}, evidence.Invalid, zap.WarnLevel},
-		"success and failure": {service{status: http.StatusOK, body: `{"Success":true,"Success":false}`}, evidence.Invalid, zap.WarnLevel},
+		"204":                 {pending, evidence.Pending, quiet},
+		"204 with a body":     {reply{status: http.StatusNoContent, body: success}, evidence.Pending, quiet},
+		"400":                 {answer(http.StatusBadRequest), evidence.Rejected, quiet},
+		"401":                 {answer(http.StatusUnauthorized), evidence.Misconfigured, zap.ErrorLevel},
+		"403":                 {answer(http.StatusForbidden), evidence.Misconfigured, zap.ErrorLevel},
+		"429":                 {answer(http.StatusTooManyRequests), evidence.Unavailable, zap.WarnLevel},
+		"500":                 {answer(http.StatusInternalServerError), evidence.Unavailable, zap.WarnLevel},
+		"503":                 {answer(http.StatusServiceUnavailable), evidence.Unavailable, zap.WarnLevel},
+		"network":             {reply{err: quoting}, evidence.Unavailable, zap.WarnLevel},
+		"no connection":       {reply{err: quoting, unconnected: true}, evidence.Unavailable, zap.WarnLevel},
+		"silence":             {silence, evidence.TimedOut, zap.WarnLevel},
+		"endless":             {reply{status: http.StatusOK, body: success, endless: true}, evidence.TimedOut, zap.WarnLevel},
+		"cut":                 {reply{status: http.StatusOK, body: success, cut: true}, evidence.Unavailable, zap.WarnLevel},
+		"redirect":            {answer(http.StatusFound), evidence.Invalid, zap.WarnLevel},
+		"partial content":     {reply{status: http.StatusPartialContent, body: success}, evidence.Invalid, zap.WarnLevel},
+		"404":                 {answer(http.StatusNotFound), evidence.Invalid, zap.WarnLevel},
+		"not JSON":            {reply{status: http.StatusOK, body: token}, evidence.Invalid, zap.WarnLevel},
+		"empty":               {reply{status: http.StatusOK}, evidence.Invalid, zap.WarnLevel},
+		"two results":         {reply{status: http.StatusOK, body: success + success}, evidence.Invalid, zap.WarnLevel},
+		"success and failure": {reply{status: http.StatusOK, body: `{"Success":true,"Success":false}`}, evidence.Invalid, zap.WarnLevel},
+		"panic":               {reply{panics: quoting}, evidence.Crashed, zap.ErrorLevel},
 	} {
 		t.Run(name, func(t *testing.T) {
-			now := start
-			v, logs := newVerifier(t, test.service, &now)
-			got := v.Verify(t.Context(), token, &claims)
-			if want := evidence.OfClaims(test.want, &claims); *got != *want {
-				t.Errorf("got  %+v\nwant %+v", *got, *want)
-			}
-			checkLog(t, logs, test.level)
+			synctest.Test(t, func(t *testing.T) {
+				s := newSubject(t)
+				s.service.will(test.reply)
+				got := s.ask(token)
+				if want := evidence.OfClaims(test.want, &s.claims); *got != *want {
+					t.Errorf("got  %+v\nwant %+v", *got, *want)
+				}
+				s.checkLog(t, test.level)
+			})
 		})
 	}
 }
 
-// checkLog checks that there is one line of the level, none if it is invalid, and nothing secret in it.
-func checkLog(t *testing.T, logs *observer.ObservedLogs, level zapcore.Level) {
-	t.Helper()
-	lines := logs.All()
-	if level == zapcore.InvalidLevel {
-		if len(lines) > 0 {
-			t.Errorf("the log has %+v, want nothing", lines)
-		}
-		return
-	}
-	if len(lines) != 1 || lines[0].Level != level {
-		t.Errorf("the log has %+v, want one line of level %s", lines, level)
-	}
-	encoder := zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig())
-	for _, line := range lines {
-		text, err := encoder.EncodeEntry(line.Entry, line.Context)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if strings.Contains(text.String(), token) || strings.Contains(text.String(), secret) {
-			t.Errorf("the log says %s", text)
-		}
-	}
-}
-
-func TestDeadline(t *testing.T) {
-	now := start
-	v, logs := newVerifier(t, service{status: http.StatusOK, body: success}, &now)
-	ctx, cancel := context.WithDeadline(t.Context(), time.Unix(0, 0))
-	defer cancel()
-	if got := v.Verify(ctx, token, &claims); got.Outcome != evidence.TimedOut {
-		t.Errorf("got %+v, want a timeout", got)
-	}
-	checkLog(t, logs, zap.WarnLevel)
-}
-
-// Whoever goes away before there is an answer is no fault of the service.
+// Whoever goes away before there is an answer gets none, at once, and that is no fault of the service.
 func TestCallerGoesAway(t *testing.T) {
-	now := start
-	v, logs := newVerifier(t, service{status: http.StatusOK, body: success}, &now)
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if got := v.Verify(ctx, token, &claims); got.Outcome != evidence.Unavailable {
-		t.Errorf("got %+v, want no answer", got)
-	}
-	checkLog(t, logs, zapcore.InvalidLevel)
+	synctest.Test(t, func(t *testing.T) {
+		s := newSubject(t)
+		s.service.will(succeeded.afterTime(time.Second))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		began := time.Now()
+		got := s.Verify(ctx, s.question(client, token))
+		if want := evidence.OfClaims(evidence.Unavailable, &s.claims); *got != *want {
+			t.Errorf("got  %+v\nwant %+v", *got, *want)
+		}
+		checkTook(t, began, time.Millisecond, time.Millisecond)
+		time.Sleep(time.Second) // until the call is over
+		s.checkLog(t, quiet)
+	})
 }
 
 func TestRefusedCredentialsAreLoggedOnceAMinute(t *testing.T) {
-	now := start
-	v, logs := newVerifier(t, service{status: http.StatusUnauthorized}, &now)
-	for _, step := range []struct {
-		at   time.Duration
-		want int
-	}{
-		{0, 1},
-		{1, 0},
-		{complaintInterval - 1, 0},
-		{complaintInterval, 1},
-		{2*complaintInterval - 1, 0},
-		{time.Hour, 1},
-	} {
-		now = start.Add(step.at)
-		for range 3 {
-			if got := v.Verify(t.Context(), token, &claims); got.Outcome != evidence.Misconfigured {
-				t.Fatalf("got %+v, want refused credentials", got)
+	synctest.Test(t, func(t *testing.T) {
+		s := newSubject(t)
+		s.service.will(reply{status: http.StatusUnauthorized})
+		began := time.Now()
+		for _, step := range []struct {
+			at   time.Duration
+			want zapcore.Level
+		}{
+			{0, zap.ErrorLevel},
+			{1, quiet},
+			{complaintInterval - 1, quiet},
+			{complaintInterval, zap.ErrorLevel},
+			{2*complaintInterval - 1, quiet},
+			{time.Hour, zap.ErrorLevel},
+		} {
+			time.Sleep(time.Until(began.Add(step.at)))
+			for range 3 {
+				checkOutcome(t, s.ask(token), evidence.Misconfigured)
 			}
+			s.checkLog(t, step.want)
 		}
-		if lines := logs.TakeAll(); len(lines) != step.want {
-			t.Errorf("after %s: %d lines, want %d", step.at, len(lines), step.want)
-		}
-	}
+	})
 }
 
 func TestManyRequestsComplainOnce(t *testing.T) {
-	now := start
-	v, logs := newVerifier(t, service{status: http.StatusForbidden}, &now)
-	var requests sync.WaitGroup
-	for range 32 {
-		requests.Go(func() { v.Verify(t.Context(), token, &claims) })
-	}
-	requests.Wait()
-	checkLog(t, logs, zap.ErrorLevel)
+	synctest.Test(t, func(t *testing.T) {
+		s := newSubject(t)
+		s.service.will(reply{status: http.StatusForbidden})
+		herd(32, func(i int) *evidence.Evidence { return s.ask(strconv.Itoa(i)) })
+		s.checkAsked(t, 32)
+		s.checkLog(t, zap.ErrorLevel)
+	})
+}
+
+// Closing twice, or while a question is under way, harms nobody.
+func TestClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSubject(t)
+		s.service.will(succeeded.afterTime(time.Second))
+		time.AfterFunc(time.Millisecond, s.Close)
+		checkOutcome(t, s.ask(token), evidence.Answered)
+	})
 }

@@ -1,0 +1,177 @@
+package integration
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/caddy-bws/caddy-bws/bws/bwstest"
+)
+
+const (
+	reloads = 100
+	// What may come and go besides: connections, timers, and what the collector has not got round to.
+	sparedGoroutines = 25
+	sparedHeap       = 8 << 20
+)
+
+// Security case 105: reloading a hundred times under load loses no request and nothing that is remembered, and leaves nothing
+// behind.
+func TestReloads(t *testing.T) {
+	service := bwstest.NewServer(t, bwstest.Config{})
+	addr, admin := freeAddr(t), freeAddr(t)
+	config := func(generation int, gate string) string {
+		return fmt.Sprintf(`{
+	admin %s
+	auto_https off
+	bws {
+		endpoint %s
+		app_id %s
+		app_secret %s
+		cache_ttl 10m
+	}
+}
+http://%s {
+	header X-Generation %d
+	%s
+	respond "app"
+}
+`, admin, service.URL, bwstest.AppID, bwstest.AppSecret, addr, generation, gate)
+	}
+	c := &caddyProcess{t: t, Addr: addr, Admin: admin}
+	c.run(config(0, "bws"))
+	c.reload(config(1, ""))
+	ungated := c.goroutines()
+	c.reload(config(2, "bws"))
+
+	headers := good(service)
+	stop, served, unanswered := underLoad(t, c, headers)
+	for generation := range 10 {
+		c.reload(config(generation, "bws"))
+	}
+	goroutines, heap := c.goroutines(), c.heap()
+	for generation := range reloads {
+		c.reload(config(generation, "bws"))
+	}
+	if got := c.goroutines(); got > goroutines+sparedGoroutines {
+		t.Errorf("%d goroutines, %d before", got, goroutines)
+	}
+	if got := c.heap(); got > heap+sparedHeap {
+		t.Errorf("%d bytes of heap, %d before", got, heap)
+	}
+	stop()
+	t.Logf("%d requests served; goroutines %d, then %d; heap %d KB, then %d KB", served.Load(), goroutines, c.goroutines(), heap>>10, c.heap()>>10)
+	if served.Load() < reloads || unanswered.Load() > served.Load()/10 {
+		t.Errorf("%d requests were served, and %d had no answer", served.Load(), unanswered.Load())
+	}
+	if calls := service.Calls("/result"); calls != 1 {
+		t.Errorf("BWS was asked %d times, want once", calls)
+	}
+
+	c.reload(config(0, ""))
+	eventually(t, "what belongs to the gate is freed", func() bool { return c.goroutines() <= ungated+sparedGoroutines/5 })
+	// The service is still configured, but its runtime was given up and remembers nothing.
+	c.reload(strings.Replace(config(0, "bws"), "cache_ttl 10m", "cache_ttl 9m", 1))
+	if got := do(t, http.MethodGet, "http://"+addr, headers...); got.StatusCode != http.StatusOK || service.Calls("/result") != 2 {
+		t.Errorf("got %d %s after %d calls, want another one", got.StatusCode, got.Body, service.Calls("/result"))
+	}
+}
+
+// underLoad sends requests until it is told to stop. None may be denied or fail. A connection that waits to be accepted when
+// Caddy reloads is reset on Linux, gate or no gate: such a request, which nobody has read, is sent again.
+func underLoad(t *testing.T, c *caddyProcess, headers []string) (stop func(), served, unanswered *atomic.Int64) {
+	t.Helper()
+	served, unanswered = new(atomic.Int64), new(atomic.Int64)
+	done := make(chan struct{})
+	var workers sync.WaitGroup
+	for range 2 {
+		workers.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				r, err := http.NewRequest(http.MethodGet, "http://"+c.Addr, nil)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				name, value, _ := strings.Cut(headers[0], ": ")
+				r.Header.Set(name, value)
+				response, err := client.Do(r)
+				if err != nil {
+					unanswered.Add(1)
+					continue
+				}
+				_, _ = io.Copy(io.Discard, response.Body)
+				_ = response.Body.Close()
+				if response.StatusCode != http.StatusOK {
+					t.Errorf("a request got %s", response.Status)
+				}
+				served.Add(1)
+			}
+		})
+	}
+	stop = sync.OnceFunc(func() { close(done); workers.Wait() })
+	t.Cleanup(stop)
+	return stop, served, unanswered
+}
+
+// reload replaces the configuration.
+func (c *caddyProcess) reload(caddyfile string) {
+	c.t.Helper()
+	if answer := c.admin(http.MethodPost, "/load", caddyfile); strings.Contains(answer, `"error"`) {
+		c.t.Fatalf("reloading: %s", answer)
+	}
+}
+
+// admin asks the admin API, whose connections are reset by a reload as those of the site are.
+func (c *caddyProcess) admin(method, path, body string) string {
+	c.t.Helper()
+	var answer []byte
+	eventually(c.t, "the admin API answers", func() bool {
+		r, err := http.NewRequest(method, "http://"+c.Admin+path, strings.NewReader(body))
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "text/caddyfile")
+		response, err := client.Do(r)
+		if err != nil {
+			return false
+		}
+		defer response.Body.Close()
+		answer, err = io.ReadAll(response.Body)
+		return err == nil
+	})
+	return string(answer)
+}
+
+// goroutines is how many the process has.
+func (c *caddyProcess) goroutines() int {
+	return c.profiled("/debug/pprof/goroutine?debug=1", `goroutine profile: total (\d+)`)
+}
+
+// heap is how many bytes are in use after a collection.
+func (c *caddyProcess) heap() int {
+	return c.profiled("/debug/pprof/heap?gc=1&debug=1", `# HeapAlloc = (\d+)`)
+}
+
+func (c *caddyProcess) profiled(path, pattern string) int {
+	c.t.Helper()
+	match := regexp.MustCompile(pattern).FindStringSubmatch(c.admin(http.MethodGet, path, ""))
+	if match == nil {
+		c.t.Fatalf("%s has no %s", path, pattern)
+	}
+	n, err := strconv.Atoi(match[1])
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return n
+}

@@ -1,0 +1,93 @@
+package integration
+
+import (
+	"bytes"
+	"encoding/json"
+	"net"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// toxiproxy is a proxy between Caddy and BWS that does to connections what it is told.
+type toxiproxy struct {
+	t *testing.T
+	// api is where it is told, Addr where it listens.
+	api, Addr string
+}
+
+// startToxiproxy runs the proxy in front of an address.
+func startToxiproxy(t *testing.T, upstream string) *toxiproxy {
+	t.Helper()
+	server := filepath.Join(t.TempDir(), "toxiproxy")
+	build := exec.Command("go", "-C", "../tools", "build", "-o", server, "github.com/Shopify/toxiproxy/v2/cmd/server")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("building toxiproxy: %v\n%s", err, out)
+	}
+	p := &toxiproxy{t, freeAddr(t), freeAddr(t)}
+	host, port, _ := net.SplitHostPort(p.api)
+	command := exec.Command(server, "-host", host, "-port", port)
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = command.Process.Kill()
+		_ = command.Wait()
+	})
+	eventually(t, "toxiproxy listens", func() bool {
+		conn, err := net.Dial("tcp", p.api)
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err == nil
+	})
+	p.tell(http.MethodPost, "/proxies", map[string]any{"name": "bws", "listen": p.Addr, "upstream": upstream, "enabled": true})
+	return p
+}
+
+// tell sends an order.
+func (p *toxiproxy) tell(method, path string, order any) {
+	p.t.Helper()
+	body, err := json.Marshal(order)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	r, err := http.NewRequest(method, "http://"+p.api+path, bytes.NewReader(body))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if got := send(p.t, r); got.StatusCode >= 300 {
+		p.t.Fatalf("toxiproxy answered %d to %s: %s", got.StatusCode, body, got.Body)
+	}
+}
+
+// poison does something to all that BWS sends, until heal.
+func (p *toxiproxy) poison(kind string, attributes map[string]int) {
+	p.t.Helper()
+	p.tell(http.MethodPost, "/proxies/bws/toxics", map[string]any{"type": kind, "attributes": attributes})
+}
+
+// cut closes all connections and takes no more, until heal.
+func (p *toxiproxy) cut() {
+	p.t.Helper()
+	p.tell(http.MethodPost, "/proxies/bws", map[string]any{"enabled": false})
+}
+
+func (p *toxiproxy) heal() {
+	p.t.Helper()
+	p.tell(http.MethodPost, "/reset", nil)
+}
+
+// eventually waits for something that happens soon, or not at all.
+func eventually(t *testing.T, what string, happened func() bool) {
+	t.Helper()
+	for range 600 {
+		if happened() {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	t.Fatalf("it did not happen that %s", what)
+}
