@@ -56,11 +56,11 @@ func (k *knownTokens) Tick(d time.Duration) <-chan time.Time { return time.Tick(
 
 // fresh returns the evidence for a token, if there is any that may still be reused.
 func (k *knownTokens) fresh(key Key) *evidence.Evidence {
-	known, ok := k.cache.GetIfPresent(key)
-	if !ok || known.evidence == nil || k.NowNano() >= known.freshUntil {
+	entry, ok := k.cache.GetEntry(key)
+	if !ok || entry.Value.evidence == nil || entry.SnapshotAtNano >= entry.Value.freshUntil {
 		return nil
 	}
-	return known.evidence
+	return entry.Value.evidence
 }
 
 // accepted reports whether the service is known to have accepted the token.
