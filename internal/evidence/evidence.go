@@ -32,6 +32,7 @@ type Source string
 const (
 	FromService Source = "service"
 	FromCache   Source = "cache"
+	FromSession Source = "session"
 )
 
 // Evidence is what is known when a request is judged. It is immutable: gates and requests share it.

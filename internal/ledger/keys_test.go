@@ -1,0 +1,308 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/caddyserver/certmagic"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/caddy-bws/caddy-bws/internal/ledger/ledgertest"
+)
+
+func current(t *testing.T, l *Ledger) *Key {
+	t.Helper()
+	key, err := l.Keys(Sessions).Current()
+	if err != nil {
+		t.Fatalf("Current: %v", err)
+	}
+	return key
+}
+
+// mustFind looks for a key that another node seals with.
+func mustFind(t *testing.T, l *Ledger, want *Key) {
+	t.Helper()
+	if got, err := l.Keys(Sessions).Find(t.Context(), want.ID); err != nil || *got != *want {
+		t.Errorf("Find %v: %v, %v", want.ID, got, err)
+	}
+}
+
+func TestFirstKey(t *testing.T) {
+	w := newWorld()
+	l := w.node()
+	if _, err := l.Keys(Sessions).Current(); err != ErrNoKey {
+		t.Errorf("before Sync: %v", err)
+	}
+	if n := w.faulty.Calls(); n > 0 {
+		t.Errorf("%d calls before Sync", n)
+	}
+	syncAll(t, l)
+	key := current(t, l)
+	if key.UseFrom != w.Now() || key.OpenUntil != w.Now().Add(KeyRotation+longestSession+skew) || key.Secret() == [32]byte{} {
+		t.Errorf("the first is %v, from %v to %v", key, key.UseFrom, key.OpenUntil)
+	}
+	other := w.synced(t)
+	if *current(t, other) != *key || w.stored(keysArea) != 1 {
+		t.Errorf("another node seals with %v of %d", current(t, other), w.stored(keysArea))
+	}
+}
+
+func TestRotation(t *testing.T) {
+	w := newWorld()
+	a, b := w.synced(t), w.synced(t)
+	first := current(t, a)
+	w.Advance(KeyRotation - KeyPropagation - time.Second)
+	syncAll(t, a, b)
+	if w.stored(keysArea) != 1 {
+		t.Fatal("rotated too early")
+	}
+	w.Advance(time.Second + keysInterval)
+	syncAll(t, a, b)
+	if w.stored(keysArea) != 2 || current(t, a) != first {
+		t.Fatalf("%d keys, sealing with %v", w.stored(keysArea), current(t, a))
+	}
+	w.Advance(KeyPropagation - keysInterval)
+	syncAll(t, a, b)
+	if current(t, a) == first && *current(t, b) == *first {
+		w.Advance(keysInterval)
+	}
+	second := current(t, a)
+	if *second == *first || *current(t, b) != *second {
+		t.Errorf("sealing with %v and %v", second, current(t, b))
+	}
+	mustFind(t, b, first)
+	for range 40 {
+		w.Advance(KeyRotation)
+		syncAll(t, a, b)
+		if err := errors.Join(a.Sweep(t.Context()), b.Sweep(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := w.stored(keysArea); n < 30 || n > 34 {
+		t.Errorf("%d keys are stored in the end", n)
+	}
+	if got, err := a.Keys(Sessions).Find(t.Context(), first.ID); err != ErrNoKey {
+		t.Errorf("the first still opens: %v, %v", got, err)
+	}
+}
+
+func TestRotate(t *testing.T) {
+	w := newWorld()
+	a, b := w.synced(t), w.synced(t)
+	first := current(t, a)
+	next, err := a.Keys(Sessions).Rotate(t.Context())
+	if err != nil || next.UseFrom != w.Now().Add(KeyPropagation) {
+		t.Fatal(next, err)
+	}
+	if current(t, a) != first {
+		t.Error("it is used at once")
+	}
+	w.Advance(KeyPropagation)
+	if current(t, a) != next {
+		t.Error("it is not used")
+	}
+	mustFind(t, b, next) // though b has not been synced
+	if *current(t, b) != *next {
+		t.Error("b does not use it")
+	}
+	for err == nil {
+		_, err = a.Keys(Sessions).Rotate(t.Context())
+	}
+	if n := w.stored(keysArea); err != ErrTooManyKeys || n != maxAskedFor {
+		t.Errorf("%v after %d", err, n)
+	}
+	for range 35 { // room is left to rotate
+		w.Advance(KeyRotation)
+		syncAll(t, a, b)
+	}
+	if age := w.Now().Sub(current(t, a).UseFrom); age > KeyRotation {
+		t.Errorf("the newest key is %v old", age)
+	}
+}
+
+// A node whose own key is not read yet by the other, and the other way round.
+func TestTwoFirstKeys(t *testing.T) {
+	w := newWorld()
+	w.faulty.Set(ledgertest.Fault{Listed: func(string, []string) []string { return nil }}) // neither sees the other's
+	a, b := w.synced(t), w.synced(t)
+	w.faulty.Set(ledgertest.Fault{})
+	mustFind(t, a, current(t, b))
+	mustFind(t, b, current(t, a))
+	w.Advance(keysInterval)
+	syncAll(t, a, b)
+	if *current(t, a) != *current(t, b) {
+		t.Error("they do not agree in the end")
+	}
+}
+
+func TestUnknownKeyIsReadOnceASecond(t *testing.T) {
+	w := newWorld()
+	l := w.synced(t)
+	w.faulty.Set(ledgertest.Slow(time.Millisecond))
+	for range 3 {
+		before := w.faulty.Calls()
+		var asking sync.WaitGroup
+		for i := range 50 {
+			asking.Go(func() {
+				if _, err := l.Keys(Sessions).Find(t.Context(), KeyID{byte(i)}); err != ErrNoKey {
+					t.Errorf("Find: %v", err)
+				}
+			})
+		}
+		asking.Wait()
+		if n := w.faulty.Calls() - before; n != 1 {
+			t.Errorf("%d calls", n)
+		}
+		w.Advance(rereadInterval)
+	}
+}
+
+// Whoever asks for an unknown key waits for the storage, but no longer than they want, nor than one call may take.
+func TestUnknownKeyGivesUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, release := newWorld(), make(chan struct{})
+		defer close(release)
+		l := w.synced(t)
+		w.faulty.Set(ledgertest.Hung(release))
+		start := time.Now()
+		var asking sync.WaitGroup
+		ask := func(patience, want time.Duration) {
+			asking.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), patience)
+				defer cancel()
+				if _, err := l.Keys(Sessions).Find(ctx, KeyID{1}); err != ErrNoKey {
+					t.Errorf("Find: %v", err)
+				}
+				if took := time.Since(start); took != want {
+					t.Errorf("%v patience: it took %v", patience, took)
+				}
+			})
+		}
+		ask(time.Hour, callLimit)
+		synctest.Wait()
+		ask(time.Hour, callLimit)
+		ask(time.Second, time.Second)
+		asking.Wait()
+	})
+}
+
+func TestKeysSurviveFaults(t *testing.T) {
+	for name, fault := range map[string]ledgertest.Fault{
+		"down":          ledgertest.Failing(),
+		"cannot list":   ledgertest.Failing(ledgertest.List),
+		"cannot load":   ledgertest.Failing(ledgertest.Load),
+		"read-only":     ledgertest.ReadOnly(),
+		"lists nothing": {Listed: func(string, []string) []string { return nil }},
+		"wiped":         {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld()
+			l := w.synced(t)
+			first := current(t, l)
+			w.faulty.Set(fault)
+			if name == "wiped" {
+				w.memory.Wipe()
+			}
+			w.Advance(29 * 24 * time.Hour)
+			_ = l.Sync(t.Context())
+			current(t, l)
+			mustFind(t, l, first)
+			w.faulty.Set(ledgertest.Fault{})
+			w.Advance(KeyPropagation + pollInterval)
+			syncAll(t, l)
+			w.Advance(KeyPropagation)
+			if newest := current(t, l); *newest == *first {
+				t.Error("it does not rotate afterwards")
+			}
+		})
+	}
+}
+
+func TestNoKeys(t *testing.T) {
+	for name, fault := range map[string]ledgertest.Fault{
+		"down":        ledgertest.Failing(),
+		"cannot list": ledgertest.Failing(ledgertest.List),
+		"read-only":   ledgertest.ReadOnly(),
+	} {
+		w := newWorld()
+		l := w.node()
+		w.faulty.Set(fault)
+		if err := l.Sync(t.Context()); err == nil {
+			t.Errorf("%s: Sync succeeds", name)
+		}
+		if _, err := l.Keys(Sessions).Current(); err != ErrNoKey {
+			t.Errorf("%s: %v", name, err)
+		}
+		w.faulty.Set(ledgertest.Fault{})
+		syncAll(t, l) // at once, without waiting for the next time
+		current(t, l)
+	}
+}
+
+// Whatever lies among the keys is skipped, logged once and never taken for a key.
+func TestKeysSkipOddEntries(t *testing.T) {
+	w := newWorld()
+	dir := rootKey(serviceID).path + "/keys/session/"
+	for key, value := range map[string]string{
+		dir + "0123456789abcdef":        "",
+		dir + "0123456789abcde0":        `{"v":2}`,
+		dir + "0123456789abcde1/nested": "x",
+		dir + "README":                  "x",
+		dir + "0123456789ABCDEF":        "x",
+		dir + "12345":                   "x",
+	} {
+		if err := w.memory.Store(t.Context(), key, []byte(value)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	core, logs := observer.New(zap.DebugLevel)
+	l := New(Config{Storage: w.faulty, ServiceID: serviceID, Now: w.Now, Logger: zap.New(core)})
+	for range 3 {
+		syncAll(t, l)
+		w.Advance(keysInterval)
+	}
+	if n := len(l.Keys(Sessions).All()); n != 1 {
+		t.Errorf("%d keys", n)
+	}
+	if n := logs.FilterMessage("some keys cannot be read").Len(); n != 1 {
+		t.Errorf("logged %d times", n)
+	}
+}
+
+// Security case 61. A clock that is put back or forward neither leaves the node without a key nor stops rotation.
+func TestKeysClockSteps(t *testing.T) {
+	for _, step := range []time.Duration{-time.Hour, time.Hour, -10 * 365 * 24 * time.Hour, 10 * 365 * 24 * time.Hour} {
+		w := newWorld()
+		good, bad := w.synced(t), w.skewed(step)
+		syncAll(t, bad)
+		current(t, bad)
+		for range 3 {
+			w.Advance(KeyRotation)
+			syncAll(t, good, bad)
+			w.Advance(KeyPropagation + keysInterval)
+			syncAll(t, good, bad)
+			if age := w.Now().Sub(current(t, good).UseFrom); age > KeyRotation {
+				t.Errorf("%v: a good node's newest key is %v old", step, age)
+			}
+			mustFind(t, good, current(t, good))
+			current(t, bad)
+		}
+	}
+}
+
+func TestKeysOnFiles(t *testing.T) {
+	clock, storage := ledgertest.NewClock(), &certmagic.FileStorage{Path: t.TempDir()}
+	a, b := newNode(storage, clock.Now), newNode(storage, clock.Now)
+	var syncing sync.WaitGroup
+	for _, l := range []*Ledger{a, b} {
+		syncing.Go(func() { syncAll(t, l) })
+	}
+	syncing.Wait()
+	mustFind(t, a, current(t, b))
+	mustFind(t, b, current(t, a))
+}

@@ -1,0 +1,150 @@
+// Package ledger holds what all nodes must remember: keys, spent tokens and revocations, on a storage that offers neither
+// transactions nor expiry, and locks at best.
+//
+// Everything is written once, under names that differ for each writer, and read by listing. So no two nodes ever compete for an
+// entry, and neither safety nor progress depends on a lock. Whatever cannot be read or written is an error or known to be stale;
+// nothing is let in because of it.
+package ledger
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/caddyserver/certmagic"
+	"go.uber.org/zap"
+)
+
+// complaintInterval is how often a lasting fault of the storage is logged.
+const complaintInterval = time.Minute
+
+// Config is what a ledger needs.
+type Config struct {
+	// Storage is shared by all nodes.
+	Storage certmagic.Storage
+	// ServiceID is the identity of the service; each has a ledger of its own in the storage.
+	ServiceID [32]byte
+	// Purposes are those that keys are needed for; default: Sessions.
+	Purposes []Purpose
+	// Now is the clock; default: time.Now.
+	Now func() time.Time
+	// Logger hears of faults of the storage; default: nobody.
+	Logger *zap.Logger
+}
+
+// Ledger is one node's view of what all nodes remember about a service. Its methods are safe for concurrent use.
+type Ledger struct {
+	service string // the service's identity in hex
+	root    key
+	store   *store
+	now     func() time.Time
+	logger  *zap.Logger
+
+	keys        map[string]*Keys
+	revocations *revocations
+
+	redeemed  *recent
+	lockWait  time.Duration
+	newestExp atomic.Int64 // when the newest token that was redeemed here ends
+	sweptTo   atomic.Int64 // the first bucket of claims that is not swept
+
+	syncing, sweeping sync.Mutex
+	leftoversSwept    bool
+
+	stop func()
+	done sync.WaitGroup
+}
+
+// New returns a ledger that knows nothing yet. It does no I/O.
+func New(config Config) *Ledger {
+	l := &Ledger{
+		service:  hex.EncodeToString(config.ServiceID[:]),
+		root:     rootKey(config.ServiceID),
+		store:    newStore(config.Storage),
+		now:      config.Now,
+		logger:   config.Logger,
+		keys:     make(map[string]*Keys),
+		redeemed: newRecent(),
+		lockWait: lockWait,
+		stop:     func() {},
+	}
+	if l.now == nil {
+		l.now = time.Now
+	}
+	if l.logger == nil {
+		l.logger = zap.NewNop()
+	}
+	l.revocations = newRevocations(l)
+	purposes := config.Purposes
+	if purposes == nil {
+		purposes = []Purpose{Sessions}
+	}
+	for _, purpose := range purposes {
+		l.keys[purpose.Name] = newKeys(l, purpose)
+	}
+	return l
+}
+
+// Keys returns the keys of a purpose, nil if the ledger was made without it.
+func (l *Ledger) Keys(purpose Purpose) *Keys { return l.keys[purpose.Name] }
+
+// Calls returns what the storage was asked for so far.
+func (l *Ledger) Calls() map[Operation]Calls { return l.store.calls() }
+
+// Start begins to read, rotate and sweep in the background, at once and then regularly. It must be called once at most.
+func (l *Ledger) Start() {
+	ctx, cancel := context.WithCancel(context.Background())
+	l.stop = cancel
+	l.done.Go(func() { l.regularly(ctx, pollInterval, l.Sync) })
+	l.done.Go(func() { l.regularly(ctx, sweepInterval, l.Sweep) })
+}
+
+// Stop ends what Start began, and waits for it. A ledger that has not been started, or has been stopped, is left as it is.
+func (l *Ledger) Stop() {
+	l.stop()
+	l.done.Wait()
+}
+
+// Sync reads what the other nodes have stored, as far as it is time to, and rotates keys. Start does it regularly.
+func (l *Ledger) Sync(ctx context.Context) error {
+	l.syncing.Lock()
+	defer l.syncing.Unlock()
+	err := l.revocations.sync(ctx)
+	for _, keys := range l.keys {
+		err = errors.Join(err, keys.sync(ctx))
+	}
+	return err
+}
+
+// regularly works until ctx ends. It logs when the storage fails, once a minute while it does, and when it works again.
+func (l *Ledger) regularly(ctx context.Context, interval time.Duration, work func(context.Context) error) {
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	var complained time.Time
+	for {
+		switch err := work(ctx); {
+		case ctx.Err() != nil:
+			return
+		case err == nil && !complained.IsZero():
+			l.logger.Info("the storage works again")
+			complained = time.Time{}
+		case err != nil && due(complained, complaintInterval, l.now()):
+			l.logger.Warn("the storage fails", zap.Error(err))
+			complained = l.now()
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// due reports whether something that was done last, if ever, is to be done again. It is if the clock was put back.
+func due(last time.Time, interval time.Duration, now time.Time) bool {
+	since := now.Sub(last)
+	return last.IsZero() || since < 0 || since >= interval
+}

@@ -1,0 +1,147 @@
+package ledger
+
+import (
+	"bytes"
+	"context"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/caddy-bws/caddy-bws/internal/ledger/ledgertest"
+)
+
+func TestStartAndStop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		memory := new(ledgertest.Memory)
+		a := New(Config{Storage: memory, ServiceID: serviceID})
+		b := New(Config{Storage: memory, ServiceID: serviceID})
+		a.Start()
+		synctest.Wait()
+		b.Start()
+		synctest.Wait()
+		if *current(t, a) != *current(t, b) {
+			t.Error("they seal with different keys")
+		}
+		who := &Bearer{Session: [16]byte{1}}
+		mustRevoke(t, a, OfSession(who.Session))
+		mustRedeem(t, a, token(1), time.Now().Add(tokenLife))
+		time.Sleep(pollInterval)
+		synctest.Wait()
+		if !b.Revoked(who) {
+			t.Error("not revoked on the other node")
+		}
+		time.Sleep(2 * time.Hour)
+		synctest.Wait()
+		for _, key := range memory.Keys() {
+			if strings.Contains(key, "/spent/") {
+				t.Errorf("%s remains", key)
+			}
+		}
+		a.Stop()
+		b.Stop()
+		b.Stop()
+	}) // it ends only if no goroutine remains
+}
+
+func TestStopInTheMiddle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		faulty := ledgertest.NewFaulty(new(ledgertest.Memory))
+		release := make(chan struct{})
+		faulty.Set(ledgertest.Hung(release))
+		l := New(Config{Storage: faulty, ServiceID: serviceID})
+		l.Start()
+		synctest.Wait()
+		start := time.Now()
+		l.Stop()
+		if took := time.Since(start); took > 0 {
+			t.Errorf("Stop took %v", took)
+		}
+		close(release)
+	})
+}
+
+func TestNewDoesNothing(t *testing.T) {
+	before := runtime.NumGoroutine()
+	faulty := ledgertest.NewFaulty(new(ledgertest.Memory))
+	l := New(Config{Storage: faulty})
+	l.Stop()
+	if n := faulty.Calls(); n > 0 || runtime.NumGoroutine() > before {
+		t.Errorf("%d calls, %d goroutines more", n, runtime.NumGoroutine()-before)
+	}
+	if l.Keys(Purpose{Name: "assertion"}) != nil {
+		t.Error("there are keys for a purpose that was not asked for")
+	}
+}
+
+func TestFaultsAreLogged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		faulty := ledgertest.NewFaulty(new(ledgertest.Memory))
+		faulty.Set(ledgertest.Failing())
+		core, logs := observer.New(zap.InfoLevel)
+		l := New(Config{Storage: faulty, ServiceID: serviceID, Logger: zap.New(core)})
+		l.Start()
+		time.Sleep(10*time.Minute - time.Second)
+		synctest.Wait()
+		if n := logs.FilterMessage("the storage fails").Len(); n != 20 { // reading and sweeping, each once a minute
+			t.Errorf("logged %d times in ten minutes", n)
+		}
+		faulty.Set(ledgertest.Fault{})
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if n := logs.FilterMessage("the storage works again").Len(); n != 2 {
+			t.Errorf("logged %d times that it works again", n)
+		}
+		if age, ok := l.StaleFor(time.Now()); !ok || age > pollInterval {
+			t.Errorf("stale for %v, %v", age, ok)
+		}
+		l.Stop()
+	})
+}
+
+// Neither errors nor the log name a secret.
+func TestNoSecretIsLogged(t *testing.T) {
+	w := newWorld()
+	core, logs := observer.New(zap.DebugLevel)
+	l := New(Config{Storage: w.faulty, ServiceID: serviceID, Now: w.Now, Logger: zap.New(core)})
+	syncAll(t, l)
+	key, err := l.Keys(Sessions).Rotate(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, _ := encodeKey(key)
+	if err := w.memory.Store(t.Context(), l.Keys(Sessions).dir.child("0123456789abcdef").path, append(data, '!')); err != nil {
+		t.Fatal(err)
+	}
+	w.Advance(keysInterval)
+	syncAll(t, l)
+	secret := string(data[bytes.Index(data, []byte(`"key":"`))+7:][:20])
+	for _, entry := range logs.All() {
+		if line := entry.Message; strings.Contains(line, secret) {
+			t.Errorf("logged %s", line)
+		}
+		for name, value := range entry.ContextMap() {
+			if s, _ := value.(string); strings.Contains(s, secret) {
+				t.Errorf("logged %s", name)
+			}
+		}
+	}
+}
+
+func TestCalls(t *testing.T) {
+	w := newWorld()
+	l := w.synced(t)
+	w.faulty.Set(ledgertest.Failing(ledgertest.Store))
+	_ = l.Revoke(context.Background(), OfService())
+	calls := l.Calls()
+	if got := calls[OperationStore]; got != (Calls{Total: 2, Errors: 1}) {
+		t.Errorf("store: %+v", got)
+	}
+	if len(calls) != 5 || calls[OperationList].Total == 0 || calls[OperationList].Errors != 0 {
+		t.Errorf("got %+v", calls)
+	}
+}

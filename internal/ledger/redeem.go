@@ -1,0 +1,152 @@
+package ledger
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+const (
+	// tokenLife is how long the service lets a token live.
+	tokenLife = 10 * time.Minute
+	// maxAhead is how far in the future a token may end.
+	maxAhead = 24 * time.Hour
+	// lockWait is how long a redemption waits for another one of the same token.
+	lockWait = 2 * time.Second
+	// claimSize is the number of random bytes that tell claims apart.
+	claimSize = 16
+	// generation is how many tokens each half of the memory of redeemed tokens holds.
+	generation = 1 << 16
+)
+
+var (
+	errSwept      = errors.New("the token has ended, and so has what is known about it")
+	errTooFar     = errors.New("the token ends too far in the future")
+	errIncomplete = errors.New("the storage does not list what was stored")
+)
+
+// Redeem spends a token, for which exp is when it ends. Only false with a nil error means that this call, alone on all nodes,
+// may let it pass; any error means that this cannot be guaranteed.
+//
+// It claims, then looks: every redemption first stores a claim of its own and then lists all claims. Of two redemptions,
+// whichever stored last sees the other's claim. Both may see it, and then neither passes; a lock makes that rare.
+func (l *Ledger) Redeem(ctx context.Context, tokenHash [32]byte, exp time.Time) (spent bool, err error) {
+	if err := l.redeemable(ctx, exp); err != nil {
+		return true, fmt.Errorf("redeeming a token: %w", err)
+	}
+	if !l.redeemed.add(tokenHash) {
+		return true, nil
+	}
+	// Half a redemption would spend the token for nothing. The calls have deadlines of their own.
+	ctx = context.WithoutCancel(ctx)
+	hash := hex.EncodeToString(tokenHash[:])
+	defer l.store.lock(ctx, "bws-"+l.service+"-"+hash, l.lockWait)()
+
+	bucket := l.root.child(spentArea).child(minuteOf(exp).String()).child(hash)
+	claim, err := l.claim(ctx, bucket, claimsEnd(exp))
+	if err != nil {
+		l.redeemed.remove(tokenHash) // the claim counts wherever it arrived, here nothing is known of it
+		return true, fmt.Errorf("storing a claim: %w", err)
+	}
+	l.witness(exp)
+	keys, err := l.store.list(ctx, bucket, false, callLimit)
+	if err != nil {
+		return true, fmt.Errorf("listing claims: %w", err)
+	}
+	return contested(bucket, claim, keys)
+}
+
+// redeemable refuses a token whose claims may be swept already, or would never be.
+func (l *Ledger) redeemable(ctx context.Context, exp time.Time) error {
+	now := l.now()
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case !now.Before(exp.Add(skew)), int64(minuteOf(exp)) < l.sweptTo.Load():
+		return errSwept
+	case exp.After(now.Add(maxAhead)):
+		return errTooFar
+	}
+	return nil
+}
+
+func (l *Ledger) claim(ctx context.Context, bucket key, end time.Time) (name string, err error) {
+	var random [claimSize]byte
+	_, _ = rand.Read(random[:]) // never fails
+	name = hex.EncodeToString(random[:])
+	record, err := encodeMark(end)
+	if err != nil {
+		return "", err
+	}
+	return name, l.store.store(ctx, bucket.child(name), record)
+}
+
+// contested reports whether there are other claims than one's own.
+func contested(bucket key, own string, listed []string) (bool, error) {
+	found, others := false, false
+	for _, listed := range listed {
+		switch name := parseClaim(bucket, listed); name {
+		case "":
+		case own:
+			found = true
+		default:
+			others = true
+		}
+	}
+	if !found && !others {
+		return true, errIncomplete
+	}
+	return others, nil
+}
+
+// parseClaim returns the name of a listed claim, "" for anything else.
+func parseClaim(bucket key, listed string) string {
+	segments := bucket.relative(listed)
+	if len(segments) != 1 || !isHex(segments[0], claimSize) {
+		return ""
+	}
+	return segments[0]
+}
+
+// recent remembers the tokens that were redeemed here last. That answers replays without the storage, serves as the mutex
+// between redemptions of one token in one process, and outlasts a storage that is wiped. Two generations make it forget the
+// oldest half at once.
+type recent struct {
+	mu         sync.Mutex
+	young, old map[[16]byte]struct{}
+}
+
+func newRecent() *recent {
+	return &recent{young: make(map[[16]byte]struct{}), old: make(map[[16]byte]struct{})}
+}
+
+// add reports whether the token was not there before.
+func (r *recent) add(tokenHash [32]byte) bool {
+	k := [16]byte(tokenHash[:])
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, known := r.young[k]; known {
+		return false
+	}
+	if _, known := r.old[k]; known {
+		return false
+	}
+	if len(r.young) >= generation {
+		r.young, r.old = r.old, r.young
+		clear(r.young)
+	}
+	r.young[k] = struct{}{}
+	return true
+}
+
+func (r *recent) remove(tokenHash [32]byte) {
+	k := [16]byte(tokenHash[:])
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.young, k)
+	delete(r.old, k)
+}

@@ -1,0 +1,201 @@
+package ledger
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// pollInterval is how often the newest revocations are read.
+	pollInterval = 5 * time.Second
+	// readInterval is how often all are.
+	readInterval = 10 * time.Minute
+	// readLimit is how long that may take.
+	readLimit = 30 * time.Second
+	// longestSession is the longest lifetime a session can have.
+	longestSession = 30 * 24 * time.Hour
+	// revocationLife covers the longest session, and a clock that is wrong when the end has come.
+	revocationLife = longestSession + clockStep
+	// pollBack is how many minutes before the current one are polled: a node whose clock is behind may have stored a revocation
+	// at the end of a minute. pollAhead is the same for clocks that are ahead.
+	pollBack, pollAhead = 2, 1
+	// maxPolled is how many minutes are polled to catch up; beyond that, all are read.
+	maxPolled = 15
+)
+
+// ErrNoSubject is returned for a revocation that names nothing.
+var ErrNoSubject = errors.New("there is nothing to revoke")
+
+// revocations are those that this node has read or made.
+type revocations struct {
+	store *store
+	area  key
+	now   func() time.Time
+
+	table atomic.Pointer[table]
+	// readAt is when the revocations were read last, nil if never. It has a monotonic reading, so that putting the clock
+	// makes them neither fresh nor stale.
+	readAt atomic.Pointer[time.Time]
+
+	mu    sync.Mutex // guards changes of table, and ended
+	ended []minute   // buckets seen in the storage that are to be deleted
+
+	fullAt time.Time // when all were to be read last; only sync uses it
+}
+
+func newRevocations(l *Ledger) *revocations {
+	r := &revocations{store: l.store, area: l.root.child(revokedArea), now: l.now}
+	r.table.Store(&table{})
+	return r
+}
+
+// Revoke makes this node refuse the subject at once, and the others within seconds. An error means that the others will not hear
+// of it, and that this node forgets it when it stops.
+func (l *Ledger) Revoke(ctx context.Context, s Subject) error {
+	r := l.revocations
+	if s == (Subject{}) {
+		return ErrNoSubject
+	}
+	now := r.now()
+	if err := r.add(map[Subject]int64{s: now.Unix()}, false); err != nil {
+		return err
+	}
+	record, err := encodeMark(now.Add(revocationLife))
+	if err != nil {
+		return fmt.Errorf("encoding a revocation: %w", err)
+	}
+	entry := r.area.child(minuteOf(now).String()).child(revocationName(s, now.Unix()))
+	if err := r.store.store(ctx, entry, record); err != nil {
+		return fmt.Errorf("storing a revocation: %w", err)
+	}
+	return nil
+}
+
+// Revoked reports whether the bearer's session, token or person has been revoked, or everything. For the last two it counts when
+// the token was issued: not after the revocation, to the second. It does no I/O.
+func (l *Ledger) Revoked(b *Bearer) bool { return l.revocations.table.Load().revoked(b) }
+
+// StaleFor returns how long ago the revocations were read. It is not ok if they have never been: then nobody may be let in for
+// not being revoked.
+func (l *Ledger) StaleFor(now time.Time) (age time.Duration, ok bool) {
+	readAt := l.revocations.readAt.Load()
+	if readAt == nil {
+		return 0, false
+	}
+	return max(0, now.Sub(*readAt)), true
+}
+
+// sync reads the newest revocations; and all of them if it is time for that, or if the newest do not reach back to those read
+// before.
+func (r *revocations) sync(ctx context.Context) error {
+	now := r.now()
+	first, last := minuteOf(now)-pollBack, minuteOf(now)+pollAhead
+	readAt := r.readAt.Load()
+	if readAt != nil {
+		first = min(first, minuteOf(*readAt)-pollBack)
+	}
+	if readAt != nil && last-first <= maxPolled {
+		if err := r.poll(ctx, first, last); err != nil {
+			return fmt.Errorf("polling revocations: %w", err)
+		}
+		r.readAt.Store(&now)
+		if !due(r.fullAt, readInterval, now) {
+			return nil
+		}
+	}
+	r.fullAt = now // also if it fails: polling must not wait for it again and again
+	if err := r.readAll(ctx, now); err != nil {
+		return fmt.Errorf("reading revocations: %w", err)
+	}
+	r.readAt.Store(&now)
+	return nil
+}
+
+func (r *revocations) poll(ctx context.Context, first, last minute) error {
+	found := make(map[Subject]int64)
+	for m := max(0, first); m <= last; m++ {
+		keys, err := r.store.list(ctx, r.area.child(m.String()), false, callLimit)
+		if err != nil {
+			return err
+		}
+		for _, listed := range keys {
+			if s, created, ok := parseRevocation(r.area, listed); ok {
+				found[s] = max(found[s], created)
+			}
+		}
+	}
+	return r.add(found, false)
+}
+
+func (r *revocations) readAll(ctx context.Context, now time.Time) error {
+	keys, err := r.store.list(ctx, r.area, true, readLimit)
+	if err != nil {
+		return err
+	}
+	found, ended := make(map[Subject]int64), make(map[minute]struct{})
+	for _, listed := range keys {
+		s, created, ok := parseRevocation(r.area, listed)
+		switch m := minute(created / 60); {
+		case !ok:
+		case m < firstUnended(now):
+			ended[m] = struct{}{}
+		default:
+			found[s] = max(found[s], created)
+		}
+	}
+	r.mu.Lock()
+	r.ended = r.ended[:0]
+	for m := range ended {
+		r.ended = append(r.ended, m)
+	}
+	r.mu.Unlock()
+	return r.add(found, true)
+}
+
+// add publishes more revocations. Settling also drops those that have ended.
+func (r *revocations) add(found map[Subject]int64, settle bool) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	next, err := r.table.Load().with(found)
+	if err != nil {
+		return err
+	}
+	if settle || len(next.recent) > maxRecent {
+		next = next.settle(firstUnended(r.now()).start().Unix())
+	}
+	r.table.Store(next)
+	return nil
+}
+
+// firstUnended is the first bucket that holds revocations that have not ended.
+func firstUnended(now time.Time) minute { return minuteOf(now.Add(-revocationLife)) }
+
+// revocationName says all there is to say, so that listing a bucket is reading it.
+func revocationName(s Subject, created int64) string {
+	return hex.EncodeToString(s[:]) + "-" + strconv.FormatInt(created, 10)
+}
+
+// parseRevocation reads the name of a listed revocation; anything else is not ok.
+func parseRevocation(area key, listed string) (s Subject, created int64, ok bool) {
+	segments := area.relative(listed)
+	if len(segments) != 2 {
+		return s, 0, false
+	}
+	subject, second, _ := strings.Cut(segments[1], "-")
+	if !isHex(subject, len(s)) {
+		return s, 0, false
+	}
+	created, ok = parseDecimal(second)
+	if !ok || created == 0 || minute(created/60).String() != segments[0] {
+		return s, 0, false
+	}
+	_, err := hex.Decode(s[:], []byte(subject))
+	return s, created, err == nil && s.known()
+}

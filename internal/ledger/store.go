@@ -1,0 +1,200 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"sync/atomic"
+	"time"
+
+	"github.com/caddyserver/certmagic"
+)
+
+const (
+	// callLimit is the time one call of the storage may take.
+	callLimit = 2 * time.Second
+	// bulkLimit is the same for a call that concerns a whole bucket or more.
+	bulkLimit = time.Minute
+	// maxCalls bounds the calls under way, those included that were given up and that the storage has not returned from.
+	maxCalls = 1024
+	// maxListings is how often a listing is tried that entries vanish from meanwhile.
+	maxListings = 3
+)
+
+var (
+	errOddKey    = errors.New("not a key of the ledger")
+	errPanicked  = errors.New("the storage panicked")
+	errVanishing = errors.New("entries vanish while they are listed")
+)
+
+// Operation is a kind of call of the storage, as metrics name it.
+type Operation string
+
+// The operations.
+const (
+	OperationLoad   Operation = "load"
+	OperationStore  Operation = "store"
+	OperationList   Operation = "list"
+	OperationDelete Operation = "delete"
+	OperationLock   Operation = "lock"
+)
+
+// Calls counts the calls of one operation since the start. That an entry does not exist is no error.
+type Calls struct {
+	Total, Errors uint64
+}
+
+type counter struct{ total, errors atomic.Uint64 }
+
+// store bounds what a storage can do to its callers: each call has a deadline that holds even if the storage ignores it, and
+// a panic is an error.
+type store struct {
+	storage certmagic.Storage
+	slots   chan struct{}
+
+	loads, stores, lists, deletes, locks counter
+}
+
+func newStore(storage certmagic.Storage) *store {
+	return &store{storage: storage, slots: make(chan struct{}, maxCalls)}
+}
+
+func (s *store) calls() map[Operation]Calls {
+	calls := make(map[Operation]Calls)
+	for operation, c := range map[Operation]*counter{
+		OperationLoad: &s.loads, OperationStore: &s.stores, OperationList: &s.lists,
+		OperationDelete: &s.deletes, OperationLock: &s.locks,
+	} {
+		calls[operation] = Calls{Total: c.total.Load(), Errors: c.errors.Load()}
+	}
+	return calls
+}
+
+// load returns the value of an entry, or fs.ErrNotExist.
+func (s *store) load(ctx context.Context, k key) (value []byte, err error) {
+	if !k.isEntry() {
+		return nil, errOddKey
+	}
+	return call(ctx, s, &s.loads, callLimit, nil, func(ctx context.Context) ([]byte, error) {
+		return s.storage.Load(ctx, k.path)
+	})
+}
+
+func (s *store) store(ctx context.Context, k key, value []byte) error {
+	if !k.isEntry() {
+		return errOddKey
+	}
+	_, err := call(ctx, s, &s.stores, callLimit, nil, func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, s.storage.Store(ctx, k.path, value)
+	})
+	return err
+}
+
+// deleteAll deletes an entry, or a bucket with all that is in it.
+func (s *store) deleteAll(ctx context.Context, k key) error {
+	if !k.isEntry() {
+		return errOddKey
+	}
+	_, err := call(ctx, s, &s.deletes, bulkLimit, nil, func(ctx context.Context) (struct{}, error) {
+		err := s.storage.Delete(ctx, k.path)
+		if errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+		return struct{}{}, err
+	})
+	return err
+}
+
+// list returns the keys in a bucket. A bucket that does not exist is empty. Storages answer the same, fs.ErrNotExist, when an
+// entry vanishes while they look at it, and the file system does so whenever another node is storing one: then what they
+// returned is incomplete, and is asked for again.
+func (s *store) list(ctx context.Context, bucket key, recursive bool, limit time.Duration) ([]string, error) {
+	if bucket.path == "" {
+		return nil, errOddKey
+	}
+	for range maxListings {
+		keys, err := call(ctx, s, &s.lists, limit, nil, func(ctx context.Context) ([]string, error) {
+			return s.storage.List(ctx, bucket.path, recursive)
+		})
+		if !errors.Is(err, fs.ErrNotExist) {
+			return keys, err
+		}
+		exists, err := call(ctx, s, &s.loads, callLimit, nil, func(ctx context.Context) (bool, error) {
+			return s.storage.Exists(ctx, bucket.path), nil
+		})
+		if err != nil || !exists {
+			return nil, err
+		}
+	}
+	return nil, errVanishing
+}
+
+// lock waits a limited time for a lock, then goes on without it. The lock makes ties rare, nothing depends on it.
+func (s *store) lock(ctx context.Context, name string, limit time.Duration) (unlock func()) {
+	release := func() {
+		_, _ = call(ctx, s, &s.locks, callLimit, nil, func(ctx context.Context) (struct{}, error) {
+			return struct{}{}, s.storage.Unlock(ctx, name)
+		})
+	}
+	_, err := call(ctx, s, &s.locks, limit, release, func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, s.storage.Lock(ctx, name)
+	})
+	if err != nil {
+		return func() {}
+	}
+	return release
+}
+
+type answer[T any] struct {
+	value T
+	err   error
+}
+
+// call runs one call of the storage and counts it. After the limit it returns, whatever the storage does. If the call then
+// succeeds after all, undo takes it back.
+func call[T any](ctx context.Context, s *store, c *counter, limit time.Duration, undo func(),
+	do func(context.Context) (T, error),
+) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	c.total.Add(1)
+	var a answer[T]
+	select {
+	case s.slots <- struct{}{}:
+		answers, abandoned := make(chan answer[T]), make(chan struct{})
+		go func() {
+			a := guard(ctx, do)
+			<-s.slots
+			select {
+			case answers <- a:
+			case <-abandoned:
+				if undo != nil && a.err == nil {
+					undo()
+				}
+			}
+		}()
+		select {
+		case a = <-answers:
+		case <-ctx.Done():
+			close(abandoned)
+			a.err = ctx.Err()
+		}
+	case <-ctx.Done():
+		a.err = fmt.Errorf("waiting for other calls: %w", ctx.Err())
+	}
+	if a.err != nil && !errors.Is(a.err, fs.ErrNotExist) {
+		c.errors.Add(1)
+	}
+	return a.value, a.err
+}
+
+func guard[T any](ctx context.Context, do func(context.Context) (T, error)) (a answer[T]) {
+	defer func() {
+		if recover() != nil {
+			a = answer[T]{err: errPanicked}
+		}
+	}()
+	a.value, a.err = do(ctx)
+	return a
+}
