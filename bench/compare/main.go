@@ -2,78 +2,80 @@
 // and without a cache of its own, and basic_auth. Everything runs on this machine: Caddy on one core, wrk and all that Caddy
 // talks to on the other.
 //
-//	go run ./bench/compare           # prints the tables, in some ten minutes
+//	go run ./bench/compare           # prints the tables, in less than fifteen minutes
 //	go run ./bench/compare -write    # puts them into bench/README.md, too
 //
 // It needs Linux and two cores, and takes wrk from Debian's packages if it is missing.
 package main
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
-	"strconv"
+	"os/signal"
+	"syscall"
 	"time"
 )
 
+// effort is how long to measure.
+type effort struct {
+	rounds int
+	// each is the time of one measurement.
+	each time.Duration
+	// warmUp is how long a row is used before it is measured for the first time.
+	warmUp time.Duration
+}
+
 func main() {
 	rounds := flag.Int("rounds", 7, "how often each row is measured")
-	seconds := flag.Int("seconds", 4, "how long each measurement takes")
+	seconds := flag.Int("seconds", 10, "how long each measurement takes")
+	warmUp := flag.Int("warmup", 3, "how many seconds each row is used before it is measured")
 	write := flag.Bool("write", false, "put the tables into bench/README.md")
 	flag.Parse()
-	if err := run(*rounds, time.Duration(*seconds)*time.Second, *write); err != nil {
+	if *rounds < 1 || *seconds < 1 || *warmUp < 0 {
+		fmt.Fprintln(os.Stderr, "compare: -rounds and -seconds are 1 or more, -warmup is not negative")
+		os.Exit(2)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, effort{*rounds, time.Duration(*seconds) * time.Second, time.Duration(*warmUp) * time.Second}, *write)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "compare:", err)
 		os.Exit(1)
 	}
 }
 
-func run(rounds int, each time.Duration, write bool) error {
-	if err := prepare(); err != nil {
+func run(ctx context.Context, e effort, write bool) error {
+	if err := install(ctx); err != nil {
 		return err
 	}
-	stubs, err := startStubs()
+	dir, err := os.MkdirTemp("", "compare-")
 	if err != nil {
 		return err
 	}
-	defer stubs.close()
-	server, err := startCaddy(stubs)
+	defer func() { _ = os.RemoveAll(dir) }()
+	l, err := newLab(ctx, dir)
 	if err != nil {
 		return err
 	}
-	defer server.stop()
+	defer l.close()
 
-	report := newReport()
-	if err := measure(report, server, stubs, rounds, each); err != nil {
+	r := newReport()
+	for _, t := range tables {
+		if err := l.measure(ctx, r, t, e); err != nil {
+			return err
+		}
+	}
+	if err := l.herds(ctx, r); err != nil {
 		return err
 	}
-	if err := measureDelayed(report, server, stubs, each); err != nil {
+	if err := l.trouble(ctx, r); err != nil {
 		return err
 	}
-	if err := probe(report, server, stubs, each); err != nil {
-		return err
-	}
-	fmt.Print(report.String())
+	fmt.Print(r.String())
 	if write {
-		return report.write("bench/README.md")
-	}
-	return nil
-}
-
-// prepare installs wrk, and leaves the first core to Caddy.
-func prepare() error {
-	if _, err := exec.LookPath("wrk"); err != nil {
-		install := []string{"apt-get", "install", "-qq", "--no-install-recommends", "wrk"}
-		if os.Geteuid() != 0 {
-			install = append([]string{"sudo"}, install...)
-		}
-		if out, err := exec.Command(install[0], install[1:]...).CombinedOutput(); err != nil {
-			return fmt.Errorf("installing wrk, which measures: %w\n%s", err, out)
-		}
-	}
-	pin := exec.Command("taskset", "-apc", "1", strconv.Itoa(os.Getpid())) //nolint:gosec // our own number
-	if out, err := pin.CombinedOutput(); err != nil {
-		return fmt.Errorf("moving to the second core, which wrk needs besides Caddy's: %w\n%s", err, out)
+		return r.write()
 	}
 	return nil
 }

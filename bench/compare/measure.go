@@ -1,105 +1,87 @@
 package main
 
 import (
+	"context"
 	"fmt"
-	"math"
+	"net/http"
 	"os"
 	"time"
-)
-
-const (
-	// warmUp is how long a row is used before it is measured.
-	warmUp = time.Second
-	// steady is how far the ungated row of a round may be from the median of all rounds. Rounds beyond it are not counted: the
-	// machine was busy with something else.
-	steady = 0.10
-	// saturated is how little idle time of the second core says that it was wrk that was measured.
-	saturated = 0.03
 )
 
 // sample is one measurement of a row.
 type sample struct {
 	load
-	// cpu is Caddy's time for a request.
-	cpu time.Duration
+	// caddy is Caddy's time for a request.
+	caddy time.Duration
 	// calls is how often BWS was asked for a request.
 	calls float64
-	// idle is the part of the time in which wrk's core had nothing to do.
-	idle float64
+	// generator is the part of their core that wrk and the stubs have used, busy the part that was used at all.
+	generator, busy float64
+	// others is the part of Caddy's core that something else has used.
+	others float64
 }
 
-// measure takes all rows in turn, round by round, so that a slow minute of the machine hits all of them.
-func measure(r *report, c *caddy, s *stubs, rounds int, each time.Duration) error {
-	for app, name := range apps {
-		samples := make([][]sample, len(rows))
-		for round := range rounds {
-			fmt.Fprintf(os.Stderr, "%s, round %d of %d\n", name, round+1, rounds)
-			for i := range rows {
-				one, err := take(c, s, port(i, app), rows[i], each)
-				if err != nil {
-					return fmt.Errorf("%s, %s: %w", name, rows[i].name, err)
-				}
-				samples[i] = append(samples[i], one)
-			}
-		}
-		r.table(name, samples)
+// measure takes the rows of a table in turn, round by round, so that a slow minute of the machine hits all of them.
+func (l *lab) measure(ctx context.Context, r *report, t table, e effort) error {
+	if t.short {
+		e = effort{min(e.rounds, 3), min(e.each, 4*time.Second), min(e.warmUp, time.Second)}
 	}
-	return nil
-}
-
-// measureDelayed is a smaller table with a BWS that takes its time.
-func measureDelayed(r *report, c *caddy, s *stubs, each time.Duration) error {
-	s.delay.Store(int64(20 * time.Millisecond))
-	defer s.delay.Store(0)
-	const rounds = 3
-	samples := make([][]sample, len(rows))
-	for range rounds {
-		for _, i := range []int{ungated, gate, adapterUncached} {
-			one, err := take(c, s, port(i, 0), rows[i], each)
+	l.stubs.behave(http.StatusOK, t.delay)
+	defer l.stubs.behave(http.StatusOK, 0)
+	samples := make([][]sample, len(t.rows))
+	for round := range e.rounds {
+		fmt.Fprintf(os.Stderr, "%s %s, round %d of %d\n", time.Now().Format(time.TimeOnly), t.title, round+1, e.rounds)
+		for i, row := range t.rows {
+			warmUp := e.warmUp
+			if round > 0 {
+				warmUp = 0
+			}
+			one, err := l.take(ctx, portOf(row, t.app), rows[row], warmUp, e.each)
 			if err != nil {
-				return fmt.Errorf("20 ms, %s: %w", rows[i].name, err)
+				return fmt.Errorf("%s, %s: %w", t.title, rows[row].name, err)
 			}
 			samples[i] = append(samples[i], one)
 		}
 	}
-	r.table("static, with a BWS that takes 20 ms", samples)
+	r.table(t, samples)
 	return nil
 }
 
 // take measures a row once, with a token of its own.
-func take(c *caddy, s *stubs, port int, row row, each time.Duration) (sample, error) {
-	headers := row.headers(s.token())
-	if _, err := wrk(port, headers, many, warmUp); err != nil {
+func (l *lab) take(ctx context.Context, port int, row row, warmUp, each time.Duration) (sample, error) {
+	headers := row.headers(l.stubs.token())
+	// What remembers shall do so from here on.
+	if err := want(ctx, port, headers, http.StatusOK); err != nil {
 		return sample{}, err
 	}
-	calls := s.calls.Load()
-	idleBefore, allBefore, err := idle()
+	if warmUp > 0 {
+		if _, err := wrk(ctx, port, headers, many, warmUp); err != nil {
+			return sample{}, err
+		}
+	}
+	before, err := l.read()
 	if err != nil {
 		return sample{}, err
 	}
-	before, err := c.cpu()
+	done, err := wrk(ctx, port, headers, many, each)
 	if err != nil {
 		return sample{}, err
 	}
-	l, err := wrk(port, headers, many, each)
+	after, err := l.read()
 	if err != nil {
 		return sample{}, err
 	}
-	after, err := c.cpu()
-	if err != nil {
-		return sample{}, err
+	if done.refused > 0 || done.failed > 0 || done.requests == 0 {
+		return sample{}, fmt.Errorf("of %d requests, %d were refused and %d failed", done.requests, done.refused, done.failed)
 	}
-	idleAfter, allAfter, err := idle()
-	if err != nil {
-		return sample{}, err
-	}
-	if l.refused > 0 || l.requests == 0 {
-		return sample{}, fmt.Errorf("%d of %d requests were refused", l.refused, l.requests)
-	}
+	caddy := after.caddy - before.caddy
+	first, second := after.cores[caddyCore].minus(before.cores[caddyCore]), after.cores[wrkCore].minus(before.cores[wrkCore])
 	return sample{
-		load:  l,
-		cpu:   (after - before) / time.Duration(l.requests),
-		calls: float64(s.calls.Load()-calls) / float64(l.requests),
-		idle:  float64(idleAfter-idleBefore) / math.Max(1, float64(allAfter-allBefore)),
+		load:      done,
+		caddy:     caddy / time.Duration(done.requests),
+		calls:     float64(after.calls-before.calls) / float64(done.requests),
+		generator: second.share(done.cpu + after.stubs - before.stubs),
+		busy:      second.share(second.busy),
+		others:    first.share(first.busy - caddy),
 	}, nil
 }

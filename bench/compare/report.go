@@ -2,9 +2,9 @@ package main
 
 import (
 	"fmt"
-	"math"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"runtime"
 	"slices"
@@ -17,8 +17,9 @@ type report struct{ text strings.Builder }
 
 func newReport() *report {
 	r := new(report)
-	fmt.Fprintf(&r.text, "Measured on %s with %s, %s, Linux %s, Caddy %s.\n", time.Now().Format(time.DateOnly), machine(), runtime.Version(),
-		output("uname", "-r"), output("go", "list", "-m", "-f", "{{.Version}}", "github.com/caddyserver/caddy/v2"))
+	fmt.Fprintf(&r.text, "Measured on %s with %s, Linux %s, %s, Caddy %s, caddy-bws %s.\n", time.Now().Format(time.DateOnly), machine(),
+		output("uname", "-r"), runtime.Version(), output("go", "list", "-m", "-f", "{{.Version}}", "github.com/caddyserver/caddy/v2"),
+		output("git", "describe", "--always", "--dirty"))
 	return r
 }
 
@@ -40,92 +41,68 @@ func output(name string, args ...string) string {
 
 func (r *report) String() string { return r.text.String() }
 
-// table adds the rows that have samples, each against the ungated one of the same round.
-func (r *report) table(name string, samples [][]sample) {
-	counted := steadyRounds(samples[0])
-	fmt.Fprintf(&r.text, "\n### %s\n\n%d of %d rounds were steady enough to count. Medians, with the range in parentheses.\n\n",
-		name, len(counted), len(samples[0]))
-	r.text.WriteString("| | added CPU per request | req/s beside ungated | p50 | p99 | BWS calls per request |\n|---|---|---|---|---|---|\n")
-	for i, row := range samples {
-		if len(row) == 0 {
-			continue
-		}
-		own := column(row, counted, func(one, _ sample) float64 { return microseconds(one.cpu) })
-		p50 := median(column(row, counted, func(one, _ sample) float64 { return milliseconds(one.p50) }))
-		p99 := median(column(row, counted, func(one, _ sample) float64 { return milliseconds(one.p99) }))
-		label := rows[i].name
-		if median(column(row, counted, func(one, _ sample) float64 { return one.idle })) < saturated {
-			label += " (wrk's core was busy)"
-		}
-		control := samples[rows[i].control]
-		if rows[i].control == i {
-			fmt.Fprintf(&r.text, "| %s | (%.1f µs in all) | 1 | %.2f ms | %.2f ms | 0 |\n", label, median(own), p50, p99)
-			continue
-		}
-		cpu := column(row, counted, func(one, other sample) float64 { return microseconds(one.cpu - other.cpu) }, control...)
-		rate := column(row, counted, func(one, other sample) float64 { return one.perSecond / other.perSecond }, control...)
-		calls := median(column(row, counted, func(one, _ sample) float64 { return one.calls }))
-		fmt.Fprintf(&r.text, "| %s | %.1f µs (%.1f to %.1f) | %.2f (%.2f to %.2f) | %.2f ms | %.2f ms | %s |\n", label,
-			median(cpu), slices.Min(cpu), slices.Max(cpu), median(rate), slices.Min(rate), slices.Max(rate), p50, p99, perRequest(calls))
-	}
-}
-
-// column takes one figure of each counted round, from the row and, where they are given, the control's sample of that round.
-func column(row []sample, rounds []int, figure func(one, control sample) float64, control ...sample) []float64 {
-	values := make([]float64, 0, len(rounds))
-	for _, round := range rounds {
-		var other sample
-		if len(control) > 0 {
-			other = control[round]
-		}
-		values = append(values, figure(row[round], other))
-	}
-	return values
-}
-
-func microseconds(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
-
-func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
-
-// line adds a sentence to a list.
-func (r *report) line(format string, args ...any) { fmt.Fprintf(&r.text, "- "+format+"\n", args...) }
-
 func (r *report) title(name string) { fmt.Fprintf(&r.text, "\n### %s\n\n", name) }
 
-// steadyRounds are those whose ungated row was as fast as usual.
-func steadyRounds(control []sample) []int {
-	rates := make([]float64, 0, len(control))
-	for _, one := range control {
-		rates = append(rates, one.perSecond)
-	}
-	usual := median(rates)
-	var rounds []int
-	for i, rate := range rates {
-		if math.Abs(rate-usual) <= steady*usual {
-			rounds = append(rounds, i)
-		}
-	}
-	return rounds
+// header begins a table.
+func (r *report) header(columns ...string) {
+	fmt.Fprintf(&r.text, "| %s |\n%s|\n", strings.Join(columns, " | "), strings.Repeat("|---", len(columns)))
 }
 
-func median(values []float64) float64 {
-	sorted := slices.Sorted(slices.Values(values))
-	n := len(sorted)
-	if n == 0 {
-		return math.NaN()
+func (r *report) row(cells ...any) {
+	for _, cell := range cells {
+		fmt.Fprintf(&r.text, "| %v ", cell)
 	}
-	return (sorted[(n-1)/2] + sorted[n/2]) / 2
+	r.text.WriteString("|\n")
 }
 
-func perRequest(calls float64) string {
-	if calls < 0.001 {
-		return "0"
+// table adds the rows of a table, each against the ungated one of the same round, which is the first.
+func (r *report) table(t table, samples [][]sample) {
+	counted := steadyRounds(samples[0])
+	control := pick(samples[0], counted)
+	r.title(t.title)
+	r.header("", "added CPU per request, µs", "req/s beside ungated", "p50, ms", "p99, ms", "BWS calls per request",
+		"wrk and stubs, of their core")
+	for i, taken := range samples {
+		r.row(append([]any{rows[t.rows[i]].name}, cells(pick(taken, counted), control, i == 0)...)...)
 	}
-	return fmt.Sprintf("%.2f", calls)
+	gated, asked := pick(samples[slices.Index(t.rows, gate)], counted), pick(samples[slices.Index(t.rows, adapterUncached)], counted)
+	times := pairs(gated, asked, func(s, c sample) float64 { return s.perSecond / c.perSecond })
+	others := column(slices.Concat(samples...), func(s sample) float64 { return 100 * s.others })
+	fmt.Fprintf(&r.text, "\n`bws` serves %s times the requests of `forward_auth` without a cache. Rejected rounds: %d of %d. Something else\n"+
+		"had %s %% of Caddy's core.\n", spread(times, "%.1f"), len(samples[0])-len(counted), len(samples[0]), spread(others, "%.0f"))
 }
 
-// write puts the report between the markers of a file.
-func (r *report) write(file string) error {
+// saturated is how busy wrk's core may be. Beyond that it may be wrk that was measured.
+const saturated = 0.95
+
+// cells are the figures of a row. The control's own are not compared with it.
+func cells(own, control []sample, isControl bool) []any {
+	added := spread(pairs(own, control, func(s, c sample) float64 { return microseconds(s.caddy - c.caddy) }), "%.1f")
+	ratio := spread(pairs(own, control, func(s, c sample) float64 { return s.perSecond / c.perSecond }), "%.2f")
+	if isControl {
+		added = "in all " + spread(column(own, func(s sample) float64 { return microseconds(s.caddy) }), "%.1f")
+		ratio = "per s " + spread(column(own, func(s sample) float64 { return s.perSecond }), "%.0f")
+	}
+	generator := fmt.Sprintf("%.0f %%", 100*median(column(own, func(s sample) float64 { return s.generator })))
+	if busy := median(column(own, func(s sample) float64 { return s.busy })); busy > saturated {
+		generator += fmt.Sprintf(", **with others %.0f %%**", 100*busy)
+	}
+	return []any{
+		added, ratio,
+		spread(column(own, func(s sample) float64 { return milliseconds(s.p50) }), "%.2f"),
+		spread(column(own, func(s sample) float64 { return milliseconds(s.p99) }), "%.2f"),
+		fmt.Sprintf("%.2f", median(column(own, func(s sample) float64 { return s.calls }))),
+		generator,
+	}
+}
+
+// write puts the report between the markers of the README.
+func (r *report) write() error {
+	root, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/caddy-bws/caddy-bws").Output()
+	if err != nil {
+		return fmt.Errorf("finding bench/README.md: %w", err)
+	}
+	file := filepath.Join(strings.TrimSpace(string(root)), "bench", "README.md")
 	const begin, end = "<!-- results -->\n", "<!-- /results -->\n"
 	text, err := os.ReadFile(file)
 	if err != nil {

@@ -2,7 +2,9 @@ package main
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
+	"time"
 
 	"github.com/caddy-bws/caddy-bws/bws/bwstest"
 )
@@ -13,113 +15,146 @@ type row struct {
 	// directives stand before the app in the site.
 	directives string
 	// headers are those of a request with a token.
-	headers func(token string) []string
-	// control is the row to compare with: ungated, and with as much to read.
-	control int
+	headers func(token string) http.Header
 }
 
 const (
-	firstPort = 9500
-	adminPort = 9499
-	// basicHash is what caddy hash-password makes of "secret".
-	basicHash = "$2a$14$xSlfl4gWsl52lMmdzvyW.ur1RcCv4VuOXTRaVKrD3TqoN3q0kHPJu"
-)
-
-const (
-	ungated = iota
-	ungatedJar
-	gate // the row that a BWS in trouble is measured with
-	gateJar
+	ungated = iota // what the others are compared with
+	gate
 	gateHeader
 	basicAuth
 	adapterCached
 	adapterUncached
 )
 
+// All requests have the token and 2 KB of other cookies, so that they cost the same to read.
 var rows = []row{
-	ungated:         {"ungated", "", cookie, ungated},
-	ungatedJar:      {"ungated, 2 KB of other cookies", "", jar, ungatedJar},
-	gate:            {"`bws`", "bws", cookie, ungated},
-	gateJar:         {"`bws`, 2 KB of other cookies", "bws", jar, ungatedJar},
-	gateHeader:      {"`bws`, token in a header", "bws", header, ungated},
-	basicAuth:       {"`basic_auth`", "basic_auth {\n\t\talice " + basicHash + "\n\t}", password, ungated},
-	adapterCached:   {"`forward_auth` to an adapter with a cache", forwardAuth("/cached"), cookie, ungated},
-	adapterUncached: {"`forward_auth` to an adapter without", forwardAuth("/"), cookie, ungated},
+	ungated:         {"ungated", "", inCookie},
+	gate:            {"`bws`, token in a cookie", gateOf("default"), inCookie},
+	gateHeader:      {"`bws`, token in a header", gateOf("default"), inHeader},
+	basicAuth:       {"`basic_auth`", "basic_auth {\n\t\talice " + hashOfSecret + "\n\t}", withPassword},
+	adapterCached:   {"`forward_auth` to an adapter with a cache", forwardAuth("/cached"), inCookie},
+	adapterUncached: {"`forward_auth` to an adapter without a cache", forwardAuth("/"), inCookie},
 }
+
+// hashOfSecret is what caddy hash-password makes of "secret".
+const hashOfSecret = "$2a$14$xSlfl4gWsl52lMmdzvyW.ur1RcCv4VuOXTRaVKrD3TqoN3q0kHPJu"
+
+func gateOf(service string) string { return "bws " + service + " {\n\t\tbcid bws/1/*\n\t}" }
 
 func forwardAuth(path string) string {
-	return "forward_auth {adapter} {\n\t\turi " + path + "\n\t\tcopy_headers X-BWS-BCID\n\t}"
+	return "forward_auth " + address(adapterPort) + " {\n\t\turi " + path + "\n\t\tcopy_headers X-BWS-BCID\n\t}"
 }
 
-func cookie(token string) []string {
-	return []string{"Cookie: theme=dark; bws_token=" + token + "; lang=en"}
+// jar is half of the cookies that a browser sends to a site which has been there for long.
+func jar(prefix string) string {
+	var b strings.Builder
+	for i := range 10 {
+		fmt.Fprintf(&b, "%s%d=%s; ", prefix, i, strings.Repeat("x", 96))
+	}
+	return b.String()
 }
 
-// jar is what a browser sends to a site that has been there for long.
-func jar(token string) []string {
-	return []string{"Cookie: a=" + strings.Repeat("x", 1000) + "; bws_token=" + token + "; b=" + strings.Repeat("y", 1000)}
+func inCookie(token string) http.Header {
+	return http.Header{"Cookie": {jar("a") + "bws_token=" + token + "; " + jar("b") + "lang=en"}}
 }
 
-func header(token string) []string { return []string{"X-BWS-Token: " + token} }
-
-func password(token string) []string {
-	return append(cookie(token), "Authorization: Basic YWxpY2U6c2VjcmV0")
+func inHeader(token string) http.Header {
+	return http.Header{"Cookie": {jar("a") + jar("b") + "lang=en"}, "X-Bws-Token": {token}}
 }
 
-// The gates of services that are in trouble, one site each.
-var (
-	herdSite     = site{"herd", "herd"}
-	expiringSite = site{"expiring", "expiring"}
-	outageSite   = site{"outage", "outage"}
-	busySite     = site{"busy", "busy"}
-	floodSite    = site{"flood", "flood"}
-	specialSites = []site{herdSite, expiringSite, outageSite, busySite, floodSite}
-)
-
-// site is a gate of a service of its own.
-type site struct{ name, service string }
+func withPassword(token string) http.Header {
+	h := inCookie(token)
+	h.Set("Authorization", "Basic YWxpY2U6c2VjcmV0")
+	return h
+}
 
 // apps are what stands behind the rows.
-var apps = []string{"static", "proxied"}
+const (
+	static = iota
+	proxied
+	apps
+)
 
-// port is where a row listens, in front of one of the apps.
-func port(row, app int) int { return firstPort + app*len(rows) + row }
-
-func (s site) port() int {
-	for i, other := range specialSites {
-		if other == s {
-			return firstPort + len(apps)*len(rows) + i
-		}
-	}
-	panic("no such site: " + s.name)
+// table is a choice of rows, measured in turn.
+type table struct {
+	title string
+	app   int
+	rows  []int
+	// delay is how long BWS takes.
+	delay time.Duration
+	// short is for differences that are seen at once.
+	short bool
 }
 
-// caddyfile has a site for each row and app, and those in trouble.
+var tables = []table{
+	{title: "A static answer", app: static, rows: []int{ungated, gate, gateHeader, basicAuth, adapterCached, adapterUncached}},
+	{title: "An app behind `reverse_proxy`", app: proxied, rows: []int{ungated, gate, basicAuth, adapterCached, adapterUncached}},
+	{
+		title: "A static answer, with a BWS that takes 20 ms", app: static, rows: []int{ungated, gate, adapterUncached},
+		delay: 20 * time.Millisecond, short: true,
+	},
+}
+
+// Services beside the default one, each with a gate in front of a static answer. They are those of the herds, and some that get
+// into trouble.
+const (
+	herdService = iota
+	expiringService
+	brokenService
+	busyService
+	exhaustedService
+	floodedService
+)
+
+const unlimited = "client_rate 1000000 1s"
+
+var services = []struct{ name, option string }{
+	herdService:      {"herd", unlimited},
+	expiringService:  {"expiring", unlimited + "\n\t\tcache_ttl 1s"},
+	brokenService:    {"broken", unlimited},
+	busyService:      {"busy", unlimited + "\n\t\tmax_inflight 1"},
+	exhaustedService: {"exhausted", "client_rate 1 24h"},
+	floodedService:   {"flooded", ""}, // as it is unless configured
+}
+
+const (
+	adapterPort = 9498
+	adminPort   = 9499
+	firstPort   = 9500
+)
+
+// portOf is where a row listens, in front of one of the apps.
+func portOf(row, app int) int { return firstPort + app*len(rows) + row }
+
+func portOfService(service int) int { return firstPort + apps*len(rows) + service }
+
+// caddyfile has a site for each row and app, and for each service.
 func caddyfile(s *stubs) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "{\n\tadmin 127.0.0.1:%d\n\tauto_https off\n\tpersist_config off\n\tlog {\n\t\tlevel ERROR\n\t}\n", adminPort)
-	service := func(name, endpoint, options string) {
-		fmt.Fprintf(&b, "\tbws %s {\n\t\tendpoint http://%s/extension\n\t\tapp_id %s\n\t\tapp_secret %s\n%s\t}\n",
-			name, endpoint, bwstest.AppID, bwstest.AppSecret, options)
+	fmt.Fprintf(&b, "{\n\tadmin %s\n\tdefault_bind 127.0.0.1\n\tauto_https off\n\tpersist_config off\n\tlog {\n\t\tlevel ERROR\n\t}\n",
+		address(adminPort))
+	service := func(name, option string) {
+		// The path makes it a service of its own, though BWS is the same.
+		fmt.Fprintf(&b, "\tbws %s {\n\t\tendpoint http://%s/%s/extension\n\t\tapp_id %s\n\t\tapp_secret %s\n\t\t%s\n\t}\n",
+			name, s.bws.addr, name, bwstest.AppID, bwstest.AppSecret, option)
 	}
-	const loose = "\t\tclient_rate 1000000 1s\n"
-	service("default", s.bws.addr, "\t\tcache_ttl 10m\n"+loose)
-	service("herd", s.bws.addr, loose)
-	service("expiring", s.bws.addr, "\t\tcache_ttl 1s\n"+loose)
-	service("outage", "127.0.0.1:1", loose)
-	service("busy", s.bws.addr, "\t\tmax_inflight 1\n"+loose)
-	service("flood", s.bws.addr, "")
+	service("default", unlimited+"\n\t\tcache_ttl 10m")
+	for _, one := range services {
+		service(one.name, one.option)
+	}
 	b.WriteString("}\n")
 
-	behind := []string{"respond \"hello\"", "reverse_proxy " + s.app.addr}
-	for a := range apps {
-		for i, r := range rows {
-			directives := strings.ReplaceAll(r.directives, "{adapter}", s.adapter.addr)
-			fmt.Fprintf(&b, "http://127.0.0.1:%d {\n\t%s\n\t%s\n}\n", port(i, a), directives, behind[a])
-		}
+	site := func(port int, directives, app string) {
+		fmt.Fprintf(&b, "http://%s {\n\t%s\n\t%s\n}\n", address(port), directives, app)
 	}
-	for _, special := range specialSites {
-		fmt.Fprintf(&b, "http://127.0.0.1:%d {\n\tbws %s\n\t%s\n}\n", special.port(), special.service, behind[0])
+	const hello = `respond "hello"`
+	for i, r := range rows {
+		site(portOf(i, static), r.directives, hello)
+		site(portOf(i, proxied), r.directives, "reverse_proxy "+s.app.addr)
+	}
+	for i, one := range services {
+		site(portOfService(i), gateOf(one.name), hello)
 	}
 	return b.String()
 }

@@ -1,10 +1,11 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -20,7 +21,7 @@ type listener struct {
 	server *http.Server
 }
 
-func listen(handler http.Handler) (listener, error) {
+func listen(handler http.HandlerFunc) (listener, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return listener{}, err
@@ -30,9 +31,10 @@ func listen(handler http.Handler) (listener, error) {
 	return listener{l.Addr().String(), server}, nil
 }
 
-// stubs are BWS, the adapter for forward_auth, and the app.
+// stubs are BWS and the app. The emulator makes the tokens, but does not answer: checking each of them as BWS does would take
+// the core away from wrk.
 type stubs struct {
-	bws, adapter, app listener
+	bws, app listener
 
 	issuer *bwstest.Service
 	calls  atomic.Int64
@@ -40,28 +42,31 @@ type stubs struct {
 	status, delay atomic.Int64
 }
 
-func startStubs() (*stubs, error) {
-	s := &stubs{issuer: bwstest.New(bwstest.Config{})}
-	s.status.Store(http.StatusOK)
-	var err error
-	if s.bws, err = listen(http.HandlerFunc(s.result)); err != nil {
+func startStubs() (s *stubs, err error) {
+	s = &stubs{issuer: bwstest.New(bwstest.Config{})}
+	s.behave(http.StatusOK, 0)
+	if s.bws, err = listen(s.result); err != nil {
 		return nil, err
 	}
-	adapter, err := newAdapter(s.bws.addr)
-	if err != nil {
-		return nil, err
-	}
-	if s.adapter, err = listen(adapter); err != nil {
-		return nil, err
-	}
-	s.app, err = listen(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello") }))
+	s.app, err = listen(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") })
 	return s, err
 }
 
 func (s *stubs) close() {
-	for _, l := range []listener{s.bws, s.adapter, s.app} {
-		_ = l.server.Close()
+	if s == nil {
+		return
 	}
+	for _, l := range []listener{s.bws, s.app} {
+		if l.server != nil {
+			_ = l.server.Close()
+		}
+	}
+}
+
+// behave chooses how BWS answers from now on.
+func (s *stubs) behave(status int, delay time.Duration) {
+	s.status.Store(int64(status))
+	s.delay.Store(int64(delay))
 }
 
 // token is a new one.
@@ -81,47 +86,29 @@ func (s *stubs) result(w http.ResponseWriter, _ *http.Request) {
 	fmt.Fprintf(w, `{"Action":"verification","BCID":%q,"Success":true}`, person)
 }
 
-// adapter is what somebody writes today who wants forward_auth to ask BWS: it has no policy beyond Success, no limits and no
-// breaker. Below /cached it remembers successes for as long as the benchmark takes.
-type adapter struct {
-	client *bws.Client
-	cache  sync.Map
+// client keeps a connection open for each request of a herd.
+var client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: herd}, Timeout: time.Minute}
+
+// get sends one request, and returns the status of its answer.
+func get(ctx context.Context, port int, headers http.Header) (int, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address(port)+"/", nil)
+	if err != nil {
+		return 0, err
+	}
+	request.Header = headers
+	response, err := client.Do(request)
+	if err != nil {
+		return 0, err
+	}
+	_, _ = io.Copy(io.Discard, response.Body)
+	return response.StatusCode, response.Body.Close()
 }
 
-func newAdapter(endpoint string) (http.Handler, error) {
-	client, err := bws.NewClient(bws.Config{
-		Endpoint: "http://" + endpoint + "/extension", AppID: bwstest.AppID, AppSecret: bwstest.AppSecret,
-	})
-	if err != nil {
-		return nil, err
+// want sends one request, and says so if it is answered in another way than it should be.
+func want(ctx context.Context, port int, headers http.Header, status int) error {
+	got, err := get(ctx, port, headers)
+	if err == nil && got != status {
+		err = fmt.Errorf("the answer on port %d is %d instead of %d", port, got, status)
 	}
-	a := &adapter{client: client}
-	mux := http.NewServeMux()
-	mux.HandleFunc("/", a.ask)
-	mux.HandleFunc("/cached", func(w http.ResponseWriter, r *http.Request) {
-		cookie, err := r.Cookie("bws_token")
-		if err == nil {
-			if bcid, known := a.cache.Load(cookie.Value); known {
-				w.Header().Set("X-Bws-Bcid", bcid.(string))
-				return
-			}
-		}
-		a.ask(w, r)
-	})
-	return mux, nil
-}
-
-func (a *adapter) ask(w http.ResponseWriter, r *http.Request) {
-	cookie, err := r.Cookie("bws_token")
-	if err != nil {
-		w.WriteHeader(http.StatusUnauthorized)
-		return
-	}
-	result, err := a.client.Result(r.Context(), cookie.Value)
-	if err != nil || !result.Success || result.Action != bws.Verification {
-		w.WriteHeader(http.StatusForbidden)
-		return
-	}
-	a.cache.Store(cookie.Value, result.BCID.String())
-	w.Header().Set("X-Bws-Bcid", result.BCID.String())
+	return err
 }

@@ -1,12 +1,12 @@
 package main
 
 import (
+	"context"
 	"fmt"
-	"os"
+	"net/http"
 	"os/exec"
 	"regexp"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -15,33 +15,43 @@ type load struct {
 	requests  int
 	perSecond float64
 	p50, p99  time.Duration
-	refused   int
+	// refused had an answer other than 2xx or 3xx, failed had none.
+	refused, failed int
+	// cpu is the time that wrk itself has used.
+	cpu time.Duration
 }
 
 var (
 	requestsLine = regexp.MustCompile(`(\d+) requests in`)
 	rateLine     = regexp.MustCompile(`Requests/sec:\s+([\d.]+)`)
-	latencyLine  = regexp.MustCompile(`(50|99)%\s+([\d.]+)(us|ms|s)`)
+	latencyLine  = regexp.MustCompile(`(50|99)%\s+([\d.]+)(us|ms|s|m)\b`)
 	refusedLine  = regexp.MustCompile(`Non-2xx or 3xx responses: (\d+)`)
+	failedLine   = regexp.MustCompile(`Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)`)
 )
 
 // many connections show how much Caddy can do, a single one how long it takes.
-const many, single = "-c32", "-c1"
+const many, single = 32, 1
 
-// wrk sends requests from the second core.
-func wrk(port int, headers []string, connections string, d time.Duration) (load, error) {
-	seconds := strconv.Itoa(max(1, int(d/time.Second)))
-	args := append(make([]string, 0, 8+2*len(headers)), "-c", "1", "wrk", "-t1", connections, "-d"+seconds+"s", "--latency")
-	for _, header := range headers {
-		args = append(args, "-H", header)
+// wrk sends requests from its core.
+func wrk(ctx context.Context, port int, headers http.Header, connections int, d time.Duration) (load, error) {
+	args := []string{
+		"-c", strconv.Itoa(wrkCore), "wrk", "--latency", "-t1", "-c" + strconv.Itoa(connections),
+		fmt.Sprintf("-d%ds", max(1, d/time.Second)),
 	}
-	args = append(args, "http://127.0.0.1:"+strconv.Itoa(port)+"/")
-	command := exec.Command("taskset", args...)
+	for name, values := range headers {
+		for _, value := range values {
+			args = append(args, "-H", name+": "+value)
+		}
+	}
+	args = append(args, "http://"+address(port)+"/")
+	command := exec.CommandContext(ctx, "taskset", args...)
 	out, err := command.CombinedOutput()
 	if err != nil {
 		return load{}, fmt.Errorf("wrk: %w\n%s", err, out)
 	}
-	return parseWrk(string(out))
+	l, err := parseWrk(string(out))
+	l.cpu = command.ProcessState.UserTime() + command.ProcessState.SystemTime()
+	return l, err
 }
 
 func parseWrk(out string) (load, error) {
@@ -69,36 +79,24 @@ func parseWrk(out string) (load, error) {
 			l.p99 = d
 		}
 	}
-	if refused := refusedLine.FindStringSubmatch(out); refused != nil {
-		if l.refused, err = strconv.Atoi(refused[1]); err != nil {
-			return load{}, err
-		}
+	if l.refused, err = sum(refusedLine.FindStringSubmatch(out)); err != nil {
+		return load{}, err
 	}
-	return l, nil
+	l.failed, err = sum(failedLine.FindStringSubmatch(out))
+	return l, err
 }
 
-// idle is how many ticks the second core, that of wrk, has had nothing to do, and how many there were.
-func idle() (idle, all int, err error) {
-	stat, err := os.ReadFile("/proc/stat")
-	if err != nil {
-		return 0, 0, err
-	}
-	for line := range strings.Lines(string(stat)) {
-		fields := strings.Fields(line)
-		if len(fields) < 9 || fields[0] != "cpu1" {
-			continue
+// sum adds up the numbers that an expression has found, if it has.
+func sum(match []string) (total int, err error) {
+	for i, number := range match {
+		if i == 0 {
+			continue // the whole match
 		}
-		for i, field := range fields[1:9] {
-			n, err := strconv.Atoi(field)
-			if err != nil {
-				return 0, 0, err
-			}
-			all += n
-			if i == 3 || i == 4 { // idle, and waiting for a disk
-				idle += n
-			}
+		n, err := strconv.Atoi(number)
+		if err != nil {
+			return 0, err
 		}
-		return idle, all, nil
+		total += n
 	}
-	return 0, 0, fmt.Errorf("/proc/stat: there is no second core")
+	return total, nil
 }

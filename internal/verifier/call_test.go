@@ -151,7 +151,7 @@ func TestBreakerOpens(t *testing.T) {
 				s := newSubject(t)
 				s.service.will(fault, fault, fault, fault, pending, fault)
 				tries := 0
-				for s.breaker.IsClosed() && tries < 100 {
+				for i := 0; s.breaker.IsClosed() && i < 100; i++ {
 					s.ask(token)
 					tries += s.service.asked()
 				}

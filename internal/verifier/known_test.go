@@ -172,6 +172,12 @@ func TestNewerAnswers(t *testing.T) {
 		if e := s.known.fresh(key); e != nil {
 			t.Errorf("after a failure that may not be reused there is %+v", e)
 		}
+		s.known.successTTL = time.Second
+		learn(evidence.Answered, true)
+		learn(evidence.Rejected, false)
+		if e := s.known.fresh(key); e != nil || s.known.accepted(key) {
+			t.Errorf("after a rejection that may not be reused there is %+v", e)
+		}
 	})
 }
 
@@ -202,7 +208,17 @@ func TestRemembersNoMoreThanItMay(t *testing.T) {
 		if n := s.known.cache.EstimatedSize(); n > size {
 			t.Errorf("%d tokens are remembered, want at most %d", n, size)
 		}
+		// Anybody can invent tokens, with any end.
+		s.known.cache.InvalidateAll()
+		s.service.will(rejected)
+		s.ask(token)
+		time.Sleep(s.FailureTTL + 5*time.Second) // they are cleared away every now and then
+		if n := s.known.cache.EstimatedSize(); n > 0 {
+			t.Error("a rejected token is remembered longer than its rejection")
+		}
 		// What has ended leaves, also if nobody asks.
+		s.service.will(succeeded)
+		s.ask(token)
 		time.Sleep(time.Hour)
 		if n := s.known.cache.EstimatedSize(); n > 0 {
 			t.Errorf("%d tokens are remembered after their end", n)
