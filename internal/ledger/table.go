@@ -70,6 +70,7 @@ type Bearer struct {
 type table struct {
 	settled, recent map[Subject]int64
 	all             int64 // when everything was revoked
+	persons         bool  // whether any person is among them; without, none need be hashed
 }
 
 func (t *table) revoked(b *Bearer) bool {
@@ -79,7 +80,7 @@ func (t *table) revoked(b *Bearer) bool {
 		b.Session != [16]byte{} && t.at(OfSession(b.Session)) > 0,
 		b.TokenHash != [32]byte{} && t.at(OfToken(b.TokenHash)) > 0:
 		return true
-	case b.Person == "":
+	case b.Person == "" || !t.persons:
 		return false
 	}
 	revoked := t.at(OfPerson(b.Person))
@@ -96,11 +97,12 @@ func (t *table) at(s Subject) int64 {
 
 // with returns the union of t and more revocations, of which the later counts.
 func (t *table) with(more map[Subject]int64) (*table, error) {
-	next := &table{settled: t.settled, recent: t.recent, all: max(t.all, more[OfService()])}
+	next := &table{settled: t.settled, recent: t.recent, all: max(t.all, more[OfService()]), persons: t.persons}
 	news := make(map[Subject]int64)
 	for s, created := range more {
 		if s != OfService() && created > t.at(s) && created >= next.matters() {
 			news[s] = created
+			next.persons = next.persons || s[0] == kindPerson
 		}
 	}
 	if len(news) == 0 {
@@ -122,13 +124,14 @@ func (t *table) matters() int64 { return t.all - int64(skew/time.Second) }
 // settle returns t with all revocations settled, but for those from before a certain second and those that do not matter.
 func (t *table) settle(from int64) *table {
 	from = max(from, t.matters())
-	settled := make(map[Subject]int64, len(t.settled)+len(t.recent))
+	next := &table{settled: make(map[Subject]int64, len(t.settled)+len(t.recent)), all: t.all}
 	for _, part := range []map[Subject]int64{t.settled, t.recent} {
 		for s, created := range part {
 			if created >= from {
-				settled[s] = created
+				next.settled[s] = created
+				next.persons = next.persons || s[0] == kindPerson
 			}
 		}
 	}
-	return &table{settled: settled, all: t.all}
+	return next
 }
