@@ -295,6 +295,25 @@ func TestKeysClockSteps(t *testing.T) {
 	}
 }
 
+// A clock that is put back makes the only key lie in the future. It serves all the same, even if no other can be stored; and if
+// one can, the other nodes know it as soon as they meet it.
+func TestKeysClockPutBack(t *testing.T) {
+	w := newWorld()
+	good, bad := w.synced(t), w.synced(t)
+	first := current(t, bad)
+	bad.Keys(Sessions).now = w.Skewed(-time.Hour)
+	w.faulty.Set(ledgertest.ReadOnly())
+	if err := bad.Sync(t.Context()); err == nil {
+		t.Error("no other key is due")
+	}
+	if current(t, bad) != first {
+		t.Error("it does not serve")
+	}
+	w.faulty.Set(ledgertest.Fault{})
+	syncAll(t, bad)
+	mustFind(t, good, current(t, bad))
+}
+
 func TestKeysOnFiles(t *testing.T) {
 	clock, storage := ledgertest.NewClock(), &certmagic.FileStorage{Path: t.TempDir()}
 	a, b := newNode(storage, clock.Now), newNode(storage, clock.Now)
