@@ -19,8 +19,14 @@ func TestForgedIdentityForCGI(t *testing.T) {
 	defer l.Close()
 	go func() {
 		_ = fcgi.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			// As PHP does: a variable has letters, digits and underscores.
+			variables := make(http.Header)
+			for name, values := range r.Header {
+				name = strings.NewReplacer("_", "-", ".", "-").Replace(name)
+				variables[http.CanonicalHeaderKey(name)] = append(variables[http.CanonicalHeaderKey(name)], values...)
+			}
 			for _, name := range []string{"X-Bws-Bcid", "X-Bws-Action", "X-Bws-Score", "Remote-User", "X-Bws-Token"} {
-				fmt.Fprintf(w, "%s=%s;", name, strings.Join(r.Header.Values(name), "|"))
+				fmt.Fprintf(w, "%s=%s;", name, strings.Join(variables[name], "|"))
 			}
 			fmt.Fprintf(w, "Cookie=%s;Env=%s", r.Header.Get("Cookie"), fcgi.ProcessEnv(r)["REMOTE_USER"])
 		}))

@@ -19,6 +19,10 @@ func TestDeniedWithError(t *testing.T) {
 			token header X-BWS-Token
 			token bearer
 			deny error
+			identity_headers {
+				Remote-User {http.bws.bcid}
+				X-BWS-BCID {http.bws.bcid}
+			}
 		}
 		bws /bound* {
 			bcid `+bob.String()+`
@@ -30,7 +34,8 @@ func TestDeniedWithError(t *testing.T) {
 		header X-Person "{http.auth.user.id}{http.bws.bcid}{http.bws.action}"
 		reverse_proxy `+page.Listener.Addr().String()+`
 	}`)
-	forged := []string{"X-BWS-BCID: admin", "X_BWS_BCID: admin", "X.BWS.BCID: admin", "X-BWS-Action: verification", "Trailer: X-BWS-BCID"}
+	forged := []string{"X-BWS-BCID: admin", "X_BWS_BCID: admin", "X.BWS.BCID: admin", "X-BWS-Action: verification",
+		"Remote-User: admin", "Trailer: X-BWS-BCID"}
 	for name, test := range map[string]struct {
 		path, token, reason string
 		challenge           bool
@@ -63,7 +68,7 @@ func TestDeniedWithError(t *testing.T) {
 			}
 			for name, values := range r.Header {
 				folded := strings.NewReplacer("_", "-", ".", "-").Replace(strings.ToLower(name))
-				if strings.HasPrefix(folded, "x-bws-") || folded == "authorization" && test.token != "" {
+				if strings.HasPrefix(folded, "x-bws-") || folded == "remote-user" || folded == "authorization" && test.token != "" {
 					t.Errorf("the error route gets %s: %q", name, values)
 				}
 			}

@@ -28,6 +28,10 @@ func TestSeveralGates(t *testing.T) {
 			token cookie two
 		}
 	}
+	route /both/* {
+		bws
+		bws second
+	}
 	route /same/* {
 		bws
 		bws {
@@ -36,7 +40,12 @@ func TestSeveralGates(t *testing.T) {
 		}
 	}
 	route /reported/* {
-		bws
+		bws {
+			identity_headers {
+				Remote-User {http.bws.bcid}
+				X-BWS-BCID {http.bws.bcid}
+			}
+		}
 		bws {
 			bcid `+bob.String()+`
 			report_only
@@ -86,12 +95,13 @@ func TestSeveralGates(t *testing.T) {
 		{"two services, the second token alone", "/two/", []string{"Cookie: two=" + elsewhere()}, "no_token", nil, 0},
 		{"two services, one token for both", "/two/", []string{"Cookie: one=" + verified() + "; two=" + verified()}, "foreign_token", nil, 1},
 		{"two services, exchanged", "/two/", []string{"Cookie: one=" + elsewhere() + "; two=" + verified()}, "foreign_token", nil, 0},
+		{"two services, one source", "/both/", []string{"X-BWS-Token: " + verified()}, "foreign_token", nil, 1},
 		{"one service, a second token for more", "/same/", []string{"X-BWS-Token: " + verified(), "X-Step-Up: " + alive()}, "",
 			map[string]string{"X-Bws-Action": "livenessdetection", "X-Bws-Bcid": "", "X-Bws-Token": "", "X-Step-Up": ""}, 2},
 		{"one service, without the second token", "/same/", []string{"X-BWS-Token: " + verified()}, "action_not_allowed", nil, 1},
 		{"one service, a bad second token", "/same/", []string{"X-BWS-Token: " + verified(), "X-Step-Up: x"}, "malformed_token", nil, 1},
 		{"the second only reports", "/reported/", []string{"X-BWS-Token: " + verified(), "X-BWS-BCID: admin"}, "",
-			map[string]string{"X-Bws-Bcid": "", "X-Bws-Action": "", "X-Bws-Verified-At": "", "X-Bws-Token": ""}, 1},
+			map[string]string{"X-Bws-Bcid": "", "X-Bws-Action": "", "X-Bws-Verified-At": "", "X-Bws-Token": "", "Remote-User": ""}, 1},
 		{"headers of one's own", "/own/", []string{"X-BWS-Token: " + verified(), "X-Gate: x", "Remote_User: admin"}, "",
 			map[string]string{"Remote-User": alice.String(), "X-Gate": "one"}, 1},
 		{"the second denies", "/denied/", []string{"X-BWS-Token: " + verified()}, "bcid_not_allowed", nil, 1},
