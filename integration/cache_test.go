@@ -79,9 +79,20 @@ func TestCache(t *testing.T) {
 		s.service.Perform(token, bwstest.Outcome{Success: true})
 		expect(t, s.asking(t, 2, "/short", 200, header), 1)
 		s.service.Perform(token, bwstest.Outcome{Error: bws.LiveDetectionFailed})
+		start := time.Now()
 		eventually(t, "the failure is noticed", func() bool {
 			return do(t, http.MethodGet, "http://"+s.Addr+"/short", header).reason() == "live_detection_failed"
 		})
+		// The machine may be busy, but the default would be ten times as long.
+		if took := time.Since(start); took > 5*time.Second {
+			t.Errorf("that took %s", took)
+		}
+	})
+	t.Run("failures are remembered", func(t *testing.T) {
+		failed := s.service.Token(bwstest.TokenSpec{BCID: alice})
+		s.service.Perform(failed, bwstest.Outcome{Error: bws.LiveDetectionFailed})
+		expect(t, s.asking(t, 5, "/long", 403, "X-BWS-Token: "+failed), 1)
+		expect(t, s.asking(t, 5, "/long", 401, "X-BWS-Token: "+invented()), 1)
 	})
 }
 
