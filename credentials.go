@@ -139,16 +139,9 @@ func (c *credentialSet) take(r *http.Request, v *visit) {
 func takeLines(r *http.Request, v *visit, header string, rest func(line string) string) {
 	var kept []string
 	changed := false
-	for i, line := range r.Header[header] {
+	for _, line := range r.Header[header] {
 		left := rest(line)
-		switch {
-		case !changed && len(left) == len(line):
-			continue
-		case !changed:
-			changed = true
-			v.keep(r, header)
-			kept = append(kept, r.Header[header][:i]...)
-		}
+		changed = changed || len(left) != len(line)
 		switch {
 		case left == "":
 		case kept == nil:
@@ -157,13 +150,15 @@ func takeLines(r *http.Request, v *visit, header string, rest func(line string) 
 			kept = append(kept, left)
 		}
 	}
-	switch {
-	case !changed:
-	case len(kept) == 0:
-		delete(r.Header, header)
-	default:
-		r.Header[header] = kept
+	if !changed {
+		return
 	}
+	v.keep(r, header)
+	if kept == nil {
+		delete(r.Header, header)
+		return
+	}
+	r.Header[header] = kept
 }
 
 // withoutCookies returns a line of cookies without ours, and the very same line if it has none of them. What is left is a part of

@@ -38,18 +38,12 @@ func (r *runtime) Destruct() error {
 
 // definition is all that makes two services the same. The secret is part of it, so that it must not be shown.
 type definition struct {
-	Endpoint   string
-	AppID      string
-	AppSecret  string
-	Proxy      string
-	TrustPool  json.RawMessage
-	Timeout    time.Duration
-	SuccessTTL time.Duration
-	FailureTTL time.Duration
-	Size       int
-	Inflight   int
-	RateCalls  int
-	RatePer    time.Duration
+	Endpoint  string
+	AppID     string
+	AppSecret string
+	Proxy     string
+	TrustPool json.RawMessage
+	Limits    limits
 }
 
 // acquire joins the runtime of services like this one, or starts one.
@@ -112,25 +106,7 @@ func sameCAs(a, b *x509.CertPool) bool {
 
 // define resolves placeholders and fills in defaults.
 func (s *Service) define() (definition, error) {
-	d := definition{
-		TrustPool:  s.TLSTrustPoolRaw,
-		Timeout:    time.Duration(orDefault(s.Timeout, caddy.Duration(defaultTimeout))),
-		SuccessTTL: defaultCacheTTL,
-		FailureTTL: defaultFailureTTL,
-		Size:       orDefault(s.CacheSize, defaultCacheSize),
-		Inflight:   orDefault(s.MaxInflight, defaultMaxInflight),
-		RateCalls:  defaultRateCalls,
-		RatePer:    defaultRatePer,
-	}
-	if s.CacheTTL != nil {
-		d.SuccessTTL = time.Duration(*s.CacheTTL)
-	}
-	if s.FailureTTL != nil {
-		d.FailureTTL = time.Duration(*s.FailureTTL)
-	}
-	if s.ClientRate != nil {
-		d.RateCalls, d.RatePer = s.ClientRate.Calls, time.Duration(s.ClientRate.Per)
-	}
+	d := definition{TrustPool: s.TLSTrustPoolRaw, Limits: s.limits()}
 	for _, field := range []struct {
 		name, value string
 		resolved    *string
@@ -146,14 +122,6 @@ func (s *Service) define() (definition, error) {
 		}
 	}
 	return d, nil
-}
-
-func orDefault[T comparable](value, otherwise T) T {
-	var zero T
-	if value == zero {
-		return otherwise
-	}
-	return value
 }
 
 // key is the same for services that are the same, and tells nothing of them.
@@ -179,7 +147,7 @@ func (d *definition) start(rootCAs *x509.CertPool) (*runtime, error) {
 		Endpoint:  d.Endpoint,
 		AppID:     d.AppID,
 		AppSecret: d.AppSecret,
-		Timeout:   d.Timeout,
+		Timeout:   d.Limits.Timeout,
 		Transport: bws.NewTransport(transport),
 	})
 	if err != nil {
@@ -187,13 +155,13 @@ func (d *definition) start(rootCAs *x509.CertPool) (*runtime, error) {
 	}
 	return &runtime{client: client, rootCAs: rootCAs, verifier: verifier.New(verifier.Config{
 		Client:      client,
-		Timeout:     d.Timeout,
-		SuccessTTL:  d.SuccessTTL,
-		FailureTTL:  d.FailureTTL,
-		Size:        d.Size,
-		MaxInflight: d.Inflight,
-		ClientCalls: d.RateCalls,
-		ClientPer:   d.RatePer,
+		Timeout:     d.Limits.Timeout,
+		SuccessTTL:  d.Limits.SuccessTTL,
+		FailureTTL:  d.Limits.FailureTTL,
+		Size:        d.Limits.Size,
+		MaxInflight: d.Limits.Inflight,
+		ClientCalls: d.Limits.RateCalls,
+		ClientPer:   d.Limits.RatePer,
 		Now:         time.Now,
 	})}, nil
 }

@@ -18,27 +18,6 @@ import (
 // defaultService is the name of the service that gates use unless they name another.
 const defaultService = "default"
 
-// What a service does unless it is told otherwise, and what it can be told.
-const (
-	defaultTimeout     = 5 * time.Second
-	minTimeout         = 100 * time.Millisecond
-	maxTimeout         = time.Minute
-	defaultCacheTTL    = 10 * time.Second
-	maxCacheTTL        = 10 * time.Minute
-	wiseCacheTTL       = time.Minute
-	defaultFailureTTL  = time.Second
-	maxFailureTTL      = time.Minute
-	defaultCacheSize   = 100_000
-	maxCacheSize       = 10_000_000
-	defaultMaxInflight = 64
-	maxMaxInflight     = 10_000
-	defaultRateCalls   = 60
-	maxRateCalls       = 1_000_000
-	defaultRatePer     = time.Minute
-	minRatePer         = time.Second
-	maxRatePer         = 24 * time.Hour
-)
-
 // App holds the services: the connections to the BioID Web Service that gates share.
 type App struct {
 	// Services by name. A name consists of letters, digits, `_` and `-`. A gate that names none uses the one called
@@ -180,46 +159,11 @@ func (s *Service) check() error {
 	if s.AppSecret == "" {
 		return errors.New("app_secret is missing: use a placeholder such as {env.BWS_APP_SECRET}")
 	}
-	if err := s.checkLimits(); err != nil {
+	limits := s.limits()
+	if err := limits.check(); err != nil {
 		return err
 	}
 	return s.checkWritten()
-}
-
-// checkLimits finds numbers and times out of bounds.
-func (s *Service) checkLimits() error {
-	if s.Timeout != 0 {
-		if err := checkDuration("timeout", s.Timeout, minTimeout, maxTimeout); err != nil {
-			return err
-		}
-	}
-	if s.CacheTTL != nil {
-		if err := checkDuration("cache_ttl", *s.CacheTTL, 0, maxCacheTTL); err != nil {
-			return err
-		}
-	}
-	if s.FailureTTL != nil {
-		if err := checkDuration("failure_ttl", *s.FailureTTL, 0, maxFailureTTL); err != nil {
-			return err
-		}
-	}
-	if s.CacheSize != 0 {
-		if err := checkCount("cache_size", s.CacheSize, maxCacheSize); err != nil {
-			return err
-		}
-	}
-	if s.MaxInflight != 0 {
-		if err := checkCount("max_inflight", s.MaxInflight, maxMaxInflight); err != nil {
-			return err
-		}
-	}
-	if s.ClientRate == nil {
-		return nil
-	}
-	if err := checkCount("client_rate", s.ClientRate.Calls, maxRateCalls); err != nil {
-		return err
-	}
-	return checkDuration("client_rate", s.ClientRate.Per, minRatePer, maxRatePer)
 }
 
 // checkWritten finds mistakes in the values that are written out, without placeholders, as far as they are given. The

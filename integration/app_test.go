@@ -90,12 +90,7 @@ func send(t *testing.T, r *http.Request) *answer {
 // sendRaw sends bytes that Go's client would tidy up or refuse, with \n for line ends, and reads one answer.
 func sendRaw(t *testing.T, addr, request string) *answer {
 	t.Helper()
-	conn, err := net.Dial("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
+	conn := dial(t, addr)
 	if _, err := io.WriteString(conn, strings.ReplaceAll(request, "\n", "\r\n")); err != nil {
 		t.Fatal(err)
 	}
@@ -107,4 +102,16 @@ func sendRaw(t *testing.T, addr, request string) *answer {
 	defer response.Body.Close()
 	body, _ := io.ReadAll(response.Body)
 	return &answer{response, string(body)}
+}
+
+// dial opens a connection that ends with the test, and on which nothing is waited for for ever.
+func dial(t *testing.T, addr string) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
+	return conn
 }

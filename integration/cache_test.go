@@ -15,13 +15,10 @@ import (
 func cacheSite(t *testing.T) *gatedSite {
 	t.Helper()
 	service, app := bwstest.NewServer(t, bwstest.Config{}), newApp(t)
-	with := func(name, options string) string {
-		return "\tbws " + name + " {\n\t\tendpoint " + service.URL + "\n\t\tapp_id " + bwstest.AppID + "\n\t\tapp_secret " +
-			bwstest.AppSecret + "\n" + options + "\t}\n"
-	}
 	c := startCaddy(t, "\tservers {\n\t\ttrusted_proxies static 127.0.0.1/32\n\t\ttrusted_proxies_strict\n\t}\n"+
-		with("", "\t\tcache_ttl 10m\n\t\tfailure_ttl 1m\n\t\tclient_rate 5 1h\n")+with("short", "\t\tcache_ttl 1s\n")+
-		with("off", "\t\tcache_ttl 0\n\t\tfailure_ttl 0\n"),
+		serviceOption("", service.URL, "cache_ttl 10m", "failure_ttl 1m", "client_rate 5 1h")+
+		serviceOption("short", service.URL, "cache_ttl 1s")+
+		serviceOption("off", service.URL, "cache_ttl 0", "failure_ttl 0"),
 		`{addr} {
 	header >X-Evidence {http.bws.evidence}
 	bws /long*

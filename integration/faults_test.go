@@ -13,8 +13,7 @@ import (
 func TestFaultsOnTheWay(t *testing.T) {
 	service, app := bwstest.NewServer(t, bwstest.Config{}), newApp(t)
 	proxy := startToxiproxy(t, strings.TrimSuffix(strings.TrimPrefix(service.URL, "http://"), bwstest.Base))
-	c := startCaddy(t, "\tbws {\n\t\tendpoint http://"+proxy.Addr+"/extension\n\t\tapp_id "+bwstest.AppID+"\n\t\tapp_secret "+
-		bwstest.AppSecret+"\n\t\ttimeout 500ms\n\t}", "{addr} {\n\tbws\n\treverse_proxy "+app.Listener.Addr().String()+"\n}")
+	c := startCaddy(t, serviceOption("", "http://"+proxy.Addr+bwstest.Base, "timeout 500ms"), "{addr} {\n\tbws\n\treverse_proxy "+app.Listener.Addr().String()+"\n}")
 	var presented []string
 	ask := func() (*answer, time.Duration) {
 		headers, start := good(service), time.Now()

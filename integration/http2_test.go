@@ -29,12 +29,7 @@ type h2Stream struct {
 // header fields, then data and, with trailers, the end. An open stream stays open, for a connection that is upgraded.
 func overHTTP2(t *testing.T, addr string, fields [][2]string, data string, trailers [][2]string, open bool) h2Stream {
 	t.Helper()
-	conn, err := net.Dial("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
+	conn := dial(t, addr)
 	framer := http2.NewFramer(conn, conn)
 	framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
 	if _, err := io.WriteString(conn, http2.ClientPreface); err != nil {
@@ -52,7 +47,7 @@ func overHTTP2(t *testing.T, addr string, fields [][2]string, data string, trail
 		return framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: block.Bytes(), EndHeaders: true, EndStream: end})
 	}
 	ended := data == "" && trailers == nil && !open
-	err = framer.WriteSettings()
+	err := framer.WriteSettings()
 	if err == nil {
 		err = headers(fields, ended)
 	}

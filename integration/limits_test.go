@@ -24,7 +24,7 @@ type limitedSite struct {
 
 // startLimited runs a site with one gate. Everything comes from the loopback interface, where a client is who it says it is by
 // its address; only 127.0.0.2 is a proxy whose word counts.
-func startLimited(t *testing.T, options string) *limitedSite {
+func startLimited(t *testing.T, options ...string) *limitedSite {
 	t.Helper()
 	s := &limitedSite{service: bwstest.New(bwstest.Config{})}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -34,8 +34,8 @@ func startLimited(t *testing.T, options string) *limitedSite {
 		defer s.held.RUnlock()
 	}))
 	t.Cleanup(server.Close)
-	s.caddyProcess = startCaddy(t, "\tservers {\n\t\ttrusted_proxies static 127.0.0.2/32\n\t\ttrusted_proxies_strict\n\t}\n\tbws {\n\t\tendpoint "+
-		server.URL+bwstest.Base+"\n\t\tapp_id "+bwstest.AppID+"\n\t\tapp_secret "+bwstest.AppSecret+"\n"+options+"\t}",
+	s.caddyProcess = startCaddy(t, "\tservers {\n\t\ttrusted_proxies static 127.0.0.2/32\n\t\ttrusted_proxies_strict\n\t}\n"+
+		serviceOption("", server.URL+bwstest.Base, options...),
 		"{addr} {\n\theader >X-Evidence {http.bws.evidence}\n\tbws\n\trespond \"app\"\n}")
 	return s
 }
@@ -111,7 +111,7 @@ func (s *limitedSite) checkCalls(t *testing.T, since, want int) {
 // A client is who Caddy takes it for, whatever it says of itself.
 func TestWhoIsLimited(t *testing.T) {
 	const allowance = 3
-	s := startLimited(t, "\t\tcache_ttl 200ms\n\t\tfailure_ttl 0\n\t\tclient_rate 3 24h\n")
+	s := startLimited(t, "cache_ttl 200ms", "failure_ttl 0", "client_rate 3 24h")
 	spend := func(c *limitedClient, headers ...string) {
 		for range allowance {
 			c.expect("rejected_token", invented(), headers...)
@@ -193,7 +193,7 @@ func TestWhoIsLimited(t *testing.T) {
 // When all calls that may be under way are, others are told at once, which says nothing about the service, and what takes no
 // call goes on.
 func TestFullHouse(t *testing.T) {
-	s := startLimited(t, "\t\ttimeout 1m\n\t\tcache_ttl 10m\n\t\tmax_inflight 1\n\t\tclient_rate 1000 1s\n")
+	s := startLimited(t, "timeout 1m", "cache_ttl 10m", "max_inflight 1", "client_rate 1000 1s")
 	c, known, slow := s.from(t, "127.0.0.11"), s.goodToken(), s.goodToken()
 	c.expect("", known)
 	calls := s.service.Calls("/result")
@@ -220,7 +220,7 @@ func TestFullHouse(t *testing.T) {
 
 // Security cases 93 and 94: what a client can provoke is no outage.
 func TestWhatIsNoOutage(t *testing.T) {
-	s := startLimited(t, "\t\tfailure_ttl 0\n\t\tclient_rate 1000 1s\n")
+	s := startLimited(t, "failure_ttl 0", "client_rate 1000 1s")
 	c := s.from(t, "127.0.0.11")
 	scripted := func(answer bwstest.Answer) func() string {
 		return func() string {
@@ -250,7 +250,7 @@ func TestWhatIsNoOutage(t *testing.T) {
 
 // Security case 94: a service that is down is left alone, and soon noticed when it is back.
 func TestBreaker(t *testing.T) {
-	s := startLimited(t, "\t\tcache_ttl 10m\n\t\tclient_rate 1000 1s\n")
+	s := startLimited(t, "cache_ttl 10m", "client_rate 1000 1s")
 	c, known := s.from(t, "127.0.0.11"), s.goodToken()
 	c.expect("", known)
 

@@ -3,10 +3,8 @@ package integration
 import (
 	"fmt"
 	"io"
-	"net"
 	"strings"
 	"testing"
-	"time"
 )
 
 // A token is taken from where it was said to be, under just that name, and from the first place that has one: what is bad there
@@ -119,12 +117,7 @@ func TestTokensBeyondHTTP(t *testing.T) {
 // something to send.
 func statusOf(t *testing.T, addr, request string) string {
 	t.Helper()
-	conn, err := net.Dial("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
+	conn := dial(t, addr)
 	_, _ = io.WriteString(conn, request)
 	answer, _ := io.ReadAll(conn)
 	status, _, _ := strings.Cut(string(answer), "\r\n")

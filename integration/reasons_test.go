@@ -43,11 +43,9 @@ const reasonSite = `{addr} {
 
 // reasonServices are the service of most gates and one that hears each client once.
 func reasonServices(endpoint string) string {
-	service := func(name, options string) string {
-		return "\tbws " + name + " {\n\t\tendpoint " + endpoint + "\n\t\tapp_id " + bwstest.AppID + "\n\t\tapp_secret " +
-			bwstest.AppSecret + "\n\t\ttimeout 500ms\n" + options + "\t}\n"
-	}
-	return service("", "\t\tmax_inflight 1\n\t\tclient_rate 1000 1s\n") + service("tight", "\t\tclient_rate 1 1h\n")
+	const timeout = "timeout 500ms"
+	return serviceOption("", endpoint, timeout, "max_inflight 1", "client_rate 1000 1s") +
+		serviceOption("tight", endpoint, timeout, "client_rate 1 1h")
 }
 
 // denialRow is a request that would be allowed but for one thing.
@@ -97,7 +95,14 @@ func found(scores ...float64) func(*bwstest.Server) []string {
 		bwstest.Outcome{Success: true, Matches: matches})
 }
 
-var good = tokenOf(bwstest.TokenSpec{BCID: alice}, bwstest.Outcome{Success: true})
+// goodToken is a token with which Alice has been verified.
+func goodToken(s *bwstest.Server) string {
+	token := s.Token(bwstest.TokenSpec{BCID: alice})
+	s.Perform(token, bwstest.Outcome{Success: true})
+	return token
+}
+
+var good = presenting(goodToken)
 
 func denialRows() []denialRow {
 	const (

@@ -115,12 +115,7 @@ func TestUpgrades(t *testing.T) {
 
 	s.checkKeptOut(t, s.raw(t, "GET /socket HTTP/1.1", upgrade...), "no_token")
 
-	conn, err := net.Dial("tcp", s.Addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
+	conn := dial(t, s.Addr)
 	fmt.Fprintf(conn, "GET /socket HTTP/1.1\r\nHost: %s\r\nX-BWS-Token: %s\r\n%s\r\n\r\nping", s.Addr, s.goodToken(), strings.Join(upgrade, "\r\n"))
 	reader := bufio.NewReader(conn)
 	response, err := http.ReadResponse(reader, nil)

@@ -148,7 +148,7 @@ func zipped(text string) []byte {
 // Security case 90: a service that does not prove who it is is not asked.
 func TestServiceWithoutAGoodCertificate(t *testing.T) {
 	service, app := bwstest.NewTLSServer(t, bwstest.Config{}), newApp(t)
-	c := startCaddy(t, "\tbws {\n\t\tendpoint "+service.URL+"\n\t\tapp_id "+bwstest.AppID+"\n\t\tapp_secret "+bwstest.AppSecret+"\n\t}",
+	c := startCaddy(t, serviceOption("", service.URL),
 		"{addr} {\n\tbws\n\treverse_proxy "+app.Listener.Addr().String()+"\n}")
 	got := do(t, http.MethodGet, "http://"+c.Addr, slices.Concat(good(service))...)
 	if got.reason() != "service_unavailable" || len(app.take()) > 0 || service.Calls("/result") > 0 {

@@ -21,17 +21,16 @@ type gatedSite struct {
 func startSite(t *testing.T, servers, directives string) *gatedSite {
 	t.Helper()
 	service, app := bwstest.NewServer(t, bwstest.Config{}), newApp(t)
-	options := "\tservers {\n" + servers + "\n\t}\n" + `	bws {
-		endpoint ` + service.URL + `
-		app_id ` + bwstest.AppID + `
-		app_secret ` + bwstest.AppSecret + `
-		timeout 500ms
-		cache_ttl 0
-		failure_ttl 0
-		client_rate 100000 1m
-	}`
+	options := "\tservers {\n" + servers + "\n\t}\n" + serviceOption("", service.URL,
+		"timeout 500ms", "cache_ttl 0", "failure_ttl 0", "client_rate 100000 1m")
 	c := startCaddy(t, options, "{addr} {\n"+directives+"\n\treverse_proxy "+app.Listener.Addr().String()+"\n}")
 	return &gatedSite{c, t, service, app}
+}
+
+// serviceOption is the global option of a service with the emulator's credentials.
+func serviceOption(name, endpoint string, options ...string) string {
+	credentials := []string{"bws " + name + " {", "endpoint " + endpoint, "app_id " + bwstest.AppID, "app_secret " + bwstest.AppSecret}
+	return strings.Join(append(credentials, options...), "\n") + "\n}\n"
 }
 
 // raw sends a request as it is written, but for the Host line and the end, which it adds.
@@ -41,11 +40,7 @@ func (s *gatedSite) raw(t *testing.T, requestLine string, headers ...string) *an
 }
 
 // goodToken is a token with which Alice has been verified.
-func (s *gatedSite) goodToken() string {
-	token := s.service.Token(bwstest.TokenSpec{BCID: alice})
-	s.service.Perform(token, bwstest.Outcome{Success: true})
-	return token
-}
+func (s *gatedSite) goodToken() string { return goodToken(s.service) }
 
 // reached returns the one request that has reached the app.
 func (s *gatedSite) reached(t *testing.T) *http.Request {
