@@ -3,13 +3,11 @@ package caddybws
 import (
 	"encoding/json"
 	"fmt"
-	"net/http"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
 // parseService sets up a service from the global option. Syntax:
@@ -26,6 +24,8 @@ import (
 //	    client_rate    <n> <duration>
 //	    proxy          <url>
 //	    tls_trust_pool <module> ...
+//	    storage        <module> ...
+//	    storage_grace  <duration>
 //	}
 //
 // The option may be repeated with different names; the unnamed one is "default".
@@ -91,9 +91,13 @@ func (s *Service) unmarshalOption(d *caddyfile.Dispenser, option string) error {
 		return s.unmarshalClientRate(d)
 	case "tls_trust_pool":
 		return s.unmarshalTrustPool(d)
+	case "storage":
+		return s.unmarshalStorage(d)
+	case "storage_grace":
+		return durationArg(d, option, &s.StorageGrace, minStorageGrace, maxStorageGrace)
 	}
 	return unknownOption(d, "endpoint, app_id, app_secret, timeout, cache_ttl, failure_ttl, cache_size, max_inflight, client_rate, "+
-		"proxy, tls_trust_pool")
+		"proxy, tls_trust_pool, storage, storage_grace")
 }
 
 func (s *Service) unmarshalClientRate(d *caddyfile.Dispenser) error {
@@ -125,139 +129,19 @@ func (s *Service) unmarshalTrustPool(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-// parseGate sets up the handler. See [Gate.UnmarshalCaddyfile] for the syntax.
-func parseGate(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
-	g := new(Gate)
-	return g, g.UnmarshalCaddyfile(h.Dispenser)
-}
-
-// UnmarshalCaddyfile sets up the handler from Caddyfile tokens. Syntax:
-//
-//	bws [<matcher>] [<service>] {
-//	    token            cookie <name> | header <name> | bearer
-//	    allow            verification|identification|enrollment|livenessdetection...
-//	    bcid             <pattern>...
-//	    min_score        <0..1>
-//	    min_margin       <0..1>
-//	    max_age          <duration>
-//	    require          live_detection|challenge|none
-//	    deny             respond|error|redirect <url>
-//	    identity_headers off | {
-//	        <header> <value>
-//	    }
-//	    report_only
-//	}
-//
-// Only token may be repeated: the first source that holds a token counts.
-func (g *Gate) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
-	d.Next() // consume the directive's name
-	start := *d
-	if err := serviceArg(d, &g.Service); err != nil {
-		return err
-	}
-	err := eachOption(d, []string{"token"}, func(option string) error {
-		if err := g.unmarshalOption(d, option); err != nil {
-			return err
-		}
-		return located(d, g.checkOptions())
-	})
-	if err != nil {
-		return err
-	}
-	return located(&start, g.checkTogether())
-}
-
-func (g *Gate) unmarshalOption(d *caddyfile.Dispenser, option string) error {
-	switch option {
-	case "token":
-		return g.unmarshalToken(d)
-	case "allow":
-		return someArgs(d, option, &g.Allow)
-	case "bcid":
-		return someArgs(d, option, &g.BCID)
-	case "min_score":
-		g.MinScore = new(float64)
-		return numberArg(d, option, g.MinScore)
-	case "min_margin":
-		return numberArg(d, option, &g.MinMargin)
-	case "max_age":
-		return durationArg(d, option, &g.MaxAge, minMaxAge, maxMaxAge)
-	case "require":
-		return oneArg(d, option, &g.Require)
-	case "deny":
-		return g.unmarshalDeny(d)
-	case "identity_headers":
-		return g.unmarshalIdentityHeaders(d)
-	case "report_only":
-		g.ReportOnly = true
-		return noArg(d, option)
-	}
-	return unknownOption(d,
-		"token, allow, bcid, min_score, min_margin, max_age, require, deny, identity_headers, report_only")
-}
-
-func (g *Gate) unmarshalToken(d *caddyfile.Dispenser) error {
-	const known = "cookie <name>, header <name> or bearer"
+func (s *Service) unmarshalStorage(d *caddyfile.Dispenser) error {
 	if !d.NextArg() {
-		return d.Err("token: the source is missing: use " + known)
+		return d.Err("storage: the module is missing: write one such as file_system <path>")
 	}
-	var source TokenSource
-	var err error
-	switch kind := d.Val(); kind {
-	case "cookie":
-		err = oneArg(d, "token cookie", &source.Cookie)
-	case "header":
-		err = oneArg(d, "token header", &source.Header)
-	case "bearer":
-		source.Bearer = true
-		err = noArg(d, "token bearer")
-	default:
-		err = d.Errf("token: unknown source %q: use %s", kind, known)
+	name := d.Val()
+	id := "caddy.storage." + name
+	if _, err := caddy.GetModule(id); err != nil {
+		return d.Errf("storage: unknown module %q: use file_system, or another that this Caddy was built with", name)
 	}
-	g.Token = append(g.Token, source)
-	return err
-}
-
-func (g *Gate) unmarshalDeny(d *caddyfile.Dispenser) error {
-	g.Deny = new(Denial)
-	if !d.NextArg() {
-		return d.Err("deny: the mode is missing: use respond, error or redirect <url>")
-	}
-	g.Deny.Mode = d.Val()
-	if g.Deny.Mode == denyRedirect {
-		return oneArg(d, "deny redirect", &g.Deny.To)
-	}
-	return noArg(d, "deny "+g.Deny.Mode)
-}
-
-func (g *Gate) unmarshalIdentityHeaders(d *caddyfile.Dispenser) error {
-	g.IdentityHeaders = make(http.Header)
-	if d.NextArg() {
-		if d.Val() != "off" {
-			return d.Errf("identity_headers: unknown value %q: use off, or a block of headers", d.Val())
-		}
-		return noArg(d, "identity_headers off")
-	}
-	err := eachOption(d, nil, func(header string) error {
-		name := http.CanonicalHeaderKey(header)
-		if _, repeated := g.IdentityHeaders[name]; repeated {
-			return d.Errf("identity_headers: %s is set twice; keep one", name)
-		}
-		var value string
-		if err := oneArg(d, "identity_headers: "+name, &value); err != nil {
-			return err
-		}
-		g.IdentityHeaders[name] = []string{value}
-		return located(d, g.checkIdentity())
-	})
+	module, err := caddyfile.UnmarshalModule(d, id)
 	if err != nil {
-		return err
+		return fmt.Errorf("storage %s: %w", name, err)
 	}
-	if len(g.IdentityHeaders) == 0 {
-		return d.Err("identity_headers: no header is given; name one in a block, or write off")
-	}
+	s.StorageRaw = caddyconfig.JSONModuleObject(module, "module", name, nil)
 	return nil
 }
-
-// Interface guards
-var _ caddyfile.Unmarshaler = (*Gate)(nil)

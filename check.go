@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 	"golang.org/x/net/http/httpguts"
 
@@ -35,12 +36,13 @@ func (g *Gate) check() error {
 
 // checkOptions finds mistakes within one option. The Caddyfile asks after each, since then it can say the line.
 func (g *Gate) checkOptions() error {
-	return firstError(g.checkToken, g.checkAllow, g.checkPersons, g.checkScores, g.checkDemands, g.checkDeny, g.checkIdentity)
+	return firstError(g.checkToken, g.checkAllow, g.checkPersons, g.checkScores, g.checkDemands,
+		g.checkOnce, g.checkSession, g.checkDeny, g.checkIdentity)
 }
 
 // checkTogether finds options that do not go together, once all are known.
 func (g *Gate) checkTogether() error {
-	return firstError(g.checkBinding, g.checkIdentification, g.checkHeaders)
+	return firstError(g.checkBinding, g.checkIdentification, g.checkHeaders, g.checkSessionTogether)
 }
 
 func firstError(checks ...func() error) error {
@@ -246,13 +248,23 @@ func checkFraction(option string, value float64) error {
 	return nil
 }
 
-// warn tells the operator what is allowed but probably not meant.
-func (g *Gate) warn() {
-	if slices.Contains(g.actions(), bws.Verification) && len(g.BCID) == 0 {
+// warn tells the operator what is allowed but probably not meant; plain says that the server does not speak TLS itself.
+func (g *Gate) warn(plain bool) {
+	if slices.Contains(g.actions(), bws.Verification) && len(g.BCID) == 0 && g.Once == nil {
 		g.logger.Warn("no bcid: whoever is enrolled may pass; name the persons, or bind them to a first factor's user",
 			zap.String("service", g.serviceName()))
+	}
+	if g.sessions != nil && plain {
+		g.logger.Warn("sessions on a plain-http site: whoever reads the traffic can use them; serve it over https, or behind a "+
+			"trusted proxy that does", zap.String("service", g.serviceName()))
 	}
 	if g.policy.Require == policy.RequireNone {
 		g.logger.Warn("require none: a photograph may pass for the person", zap.String("service", g.serviceName()))
 	}
+}
+
+// servesPlainly reports whether the server that is being provisioned does not speak TLS itself.
+func servesPlainly(ctx caddy.Context) bool {
+	server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	return ok && len(server.TLSConnPolicies) == 0
 }

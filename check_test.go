@@ -140,11 +140,13 @@ func TestWarn(t *testing.T) {
 		"whoever enrolls": {Gate{Allow: []bws.Action{bws.Enrollment}}, nil},
 		"a photograph":    {Gate{Allow: []bws.Action{bws.Enrollment}, Require: "none"}, []string{"require none"}},
 		"both":            {Gate{Require: "none"}, []string{"no bcid", "require none"}},
+		"anyone, once":    {Gate{Once: &Once{}}, nil},
+		"a session":       {Gate{BCID: []string{"*/1/*"}, Session: &Session{}}, []string{"sessions on a plain-http site"}},
 	} {
 		core, logs := observer.New(zap.WarnLevel)
 		g := newSite(t).gate(t, test.gate)
 		g.logger = zap.New(core)
-		g.warn()
+		g.warn(true)
 		var got []string
 		for _, line := range logs.All() {
 			message, _, _ := strings.Cut(line.Message, ":")

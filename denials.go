@@ -83,6 +83,32 @@ var denials = map[policy.Reason]denial{
 		text:   "This page asks for a recent one. " + verifyAgain,
 	},
 
+	policy.SessionExpired: {
+		status: http.StatusUnauthorized,
+		title:  "Your session has expired",
+		text:   verifyAgain,
+	},
+	policy.Revoked: {
+		status: http.StatusUnauthorized,
+		title:  "Your verification has been revoked",
+		text:   "You have been signed out. " + verifyAgain,
+	},
+	policy.Spent: {
+		status: http.StatusUnauthorized,
+		title:  "Your verification has been used",
+		text:   "It was good for one request. " + verifyAgain,
+	},
+	policy.TooEarly: {
+		status: http.StatusTooEarly,
+		title:  "Too early",
+		text:   "Your browser asked for this page before it was needed. Please load it again.",
+	},
+	policy.LedgerUnavailable: {
+		status: http.StatusServiceUnavailable,
+		title:  "Your verification cannot be checked right now",
+		text:   tryLater,
+	},
+
 	policy.ServiceUnavailable: {
 		status:     http.StatusServiceUnavailable,
 		title:      "The verification service cannot be reached",

@@ -47,8 +47,14 @@ var statuses = map[policy.Reason]int{
 	"rate_limited":          http.StatusTooManyRequests,
 	"service_busy":          http.StatusServiceUnavailable,
 
-	// beyond the contract: a mistake of our own
+	"session_expired":    http.StatusUnauthorized,
+	"revoked":            http.StatusUnauthorized,
+	"spent":              http.StatusUnauthorized,
+	"ledger_unavailable": http.StatusServiceUnavailable,
+
+	// beyond the contract: a mistake of our own, and what must not spend a token
 	"internal_error": http.StatusInternalServerError,
+	"too_early":      http.StatusTooEarly,
 }
 
 // asksToRetry are the reasons that pass by themselves, also by contract.

@@ -47,7 +47,8 @@ func (g *Gate) provisionDenial() error {
 }
 
 // deny carries a denial out. It reads nothing of the request's body.
-func (g *Gate) deny(w http.ResponseWriter, r *http.Request, v *visit) error {
+func (g *Gate) deny(w http.ResponseWriter, q *inquiry) error {
+	r, v := q.Request, q.visit
 	v.withdraw(r)
 	reason := v.decision.Reason
 	if c := g.logger.Check(zap.InfoLevel, "denied"); c != nil {
@@ -56,6 +57,8 @@ func (g *Gate) deny(w http.ResponseWriter, r *http.Request, v *visit) error {
 	d := denialOf(reason)
 	g.setDenialHeaders(w.Header(), r, d, reason)
 	switch {
+	case d.isForClient() && g.mayHaveSession(q):
+		return d.writeDetour(w, r, reason)
 	case g.Deny != nil && g.Deny.Mode == denyError:
 		return caddyhttp.Error(d.status, errors.New("bws: "+string(reason)))
 	case !isNavigation(r):
@@ -103,6 +106,17 @@ func realm(r *http.Request) string {
 		}
 		return c
 	}, host)
+}
+
+// mayHaveSession reports whether the browser may have kept a session's cookie to itself because another site has led it here.
+// A page of this site that leads on by itself brings the cookie along, and a redirect would not.
+func (g *Gate) mayHaveSession(q *inquiry) bool {
+	if g.sessions == nil || !g.sessions.strict || q.Method != http.MethodGet || !isNavigation(q.Request) {
+		return false
+	}
+	from := q.Header["Sec-Fetch-Site"]
+	value, _ := g.sessions.cookie(q.secure).find(q.visit, q.Request)
+	return len(from) == 1 && from[0] == "cross-site" && value == ""
 }
 
 // isNavigation reports whether a browser asks for a page to show. Where it does not say so itself, an Accept header that

@@ -139,7 +139,7 @@ func TestRedirectOnlyNavigationsAndOnlyWhatTheClientCanMend(t *testing.T) {
 				r = get("Sec-Fetch-Mode: navigate")
 			}
 			w := httptest.NewRecorder()
-			if err := g.deny(w, r, &visit{decision: policy.Deny(reason)}); err != nil {
+			if err := g.deny(w, &inquiry{Request: r, visit: &visit{decision: policy.Deny(reason)}}); err != nil {
 				t.Fatal(err)
 			}
 			mendable := denials[reason].status == http.StatusUnauthorized || denials[reason].status == http.StatusForbidden

@@ -34,7 +34,7 @@ import (
 // `{http.bws.storage}`, `{http.bws.partition}`, `{http.bws.class}` | The parts of the BCID
 // `{http.bws.score}` | The best score of an identification
 // `{http.bws.age}` | How old the operation can be at most, in seconds
-// `{http.bws.evidence}` | Where the evidence came from: `service` or `cache`
+// `{http.bws.evidence}` | Where the evidence came from: `service`, `cache` or `session`
 //
 // `{http.auth.user.id}` is the BCID of the person verified or identified, unless another handler has set it.
 type Gate struct {
@@ -69,6 +69,12 @@ type Gate struct {
 	// `live_detection`.
 	Require string `json:"require,omitempty"`
 
+	// Let a token pass only once, on all nodes together. Excludes `session`. Default: a token is good for many requests.
+	Once *Once `json:"once,omitempty"`
+
+	// Keep what a token has proven in a sealed cookie, for longer than the token lives. Default: no session.
+	Session *Session `json:"session,omitempty"`
+
 	// How a denial is answered. Default: a page or problem+json.
 	Deny *Denial `json:"deny,omitempty"`
 
@@ -88,6 +94,7 @@ type Gate struct {
 	secureSources, plainSources []TokenSource
 	secureVary, plainVary       string
 	credentials                 credentialSet
+	sessions                    *sessions
 	logger                      *zap.Logger
 	redirectTo                  string
 }
@@ -114,14 +121,15 @@ func (g *Gate) Provision(ctx caddy.Context) error {
 		return err
 	}
 	g.provisionPolicy()
+	g.provisionSessions()
 	g.provisionSources()
-	if g.identity, err = newIdentity(g.IdentityHeaders); err != nil {
+	if err := g.provisionIdentity(); err != nil {
 		return err
 	}
 	if err := g.provisionDenial(); err != nil {
 		return err
 	}
-	g.warn()
+	g.warn(servesPlainly(ctx))
 	return nil
 }
 
@@ -142,20 +150,36 @@ func (g *Gate) provisionPolicy() {
 	}
 }
 
+func (g *Gate) provisionIdentity() (err error) {
+	g.identity, err = newIdentity(g.IdentityHeaders)
+	if err == nil && g.Once != nil && len(g.Once.Methods) > 0 {
+		g.identity.strips(methodOverrides...)
+	}
+	return err
+}
+
 func (g *Gate) provisionSources() {
 	g.secureSources, g.plainSources = g.Token, g.Token
 	if len(g.Token) == 0 {
 		g.secureSources, g.plainSources = defaultSources(true), defaultSources(false)
 	}
-	g.secureVary, g.plainVary = varyOf(g.secureSources), varyOf(g.plainSources)
+	g.secureVary, g.plainVary = g.varyOf(g.secureSources), g.varyOf(g.plainSources)
 	g.credentials = credentialsOf(slices.Concat(g.secureSources, g.plainSources))
+	// Those of other gates, too, as far as they are known: with a session's cookie an app could do what the person can.
+	g.credentials.cookies = append(g.credentials.cookies, secureSessionCookie, plainSessionCookie)
+	if g.Session != nil && g.Session.Cookie != "" {
+		g.credentials.cookies = append(g.credentials.cookies, g.Session.Cookie)
+	}
 }
 
 // varyOf lists the headers on which the answer to a request depends.
-func varyOf(sources []TokenSource) string {
-	names := make([]string, 0, len(sources))
+func (g *Gate) varyOf(sources []TokenSource) string {
+	names := make([]string, 0, len(sources)+1)
 	for _, s := range sources {
 		names = append(names, s.headerName())
+	}
+	if g.sessions != nil && !slices.Contains(names, "Cookie") {
+		names = append(names, "Cookie")
 	}
 	return strings.Join(names, ", ")
 }

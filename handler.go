@@ -1,9 +1,11 @@
 package caddybws
 
 import (
+	"cmp"
 	"net/http"
 	"net/netip"
 	"strings"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -12,90 +14,173 @@ import (
 	"github.com/caddy-bws/caddy-bws/bws"
 	"github.com/caddy-bws/caddy-bws/internal/evidence"
 	"github.com/caddy-bws/caddy-bws/internal/policy"
+	"github.com/caddy-bws/caddy-bws/internal/session"
 	"github.com/caddy-bws/caddy-bws/internal/verifier"
 )
+
+// inquiry is what a gate looks at: a request, and what it has found out about it.
+type inquiry struct {
+	*http.Request
+	visit   *visit
+	secure  bool
+	now     time.Time
+	demands policy.Policy
+	// found is the evidence that the decision is about, if there is any.
+	found *foundEvidence
+	// session is the session that the request came with, as long as it satisfies the gate.
+	session *session.Session
+}
 
 // ServeHTTP lets the request through to next if, and only if, the policy allows it, or the gate only reports.
 func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
 	v := visitOf(r, repl)
-	secure := isSecure(r)
+	q := inquiry{Request: r, visit: v, secure: isSecure(r), now: g.service.now(), demands: g.policy}
+	q.demands.Persons = g.persons.resolve(v, repl)
 
 	g.identity.strip(r)
-	e, decision := g.judge(r, v, repl, g.sources(secure))
+	decision := g.judge(&q)
 	g.credentials.take(r, v)
-	v.conclude(decision, e, g.service.now())
+	v.conclude(decision, q.evidence(), g.service.now())
 
 	switch {
 	case decision.Allow:
-		g.admit(w, r, v, repl, secure)
+		g.admit(w, &q, repl)
 	case g.ReportOnly:
 		g.reportDenial(r, v)
 	default:
-		return g.deny(w, r, v)
+		return g.deny(w, &q)
 	}
 	return next.ServeHTTP(w, r)
 }
 
-// judge finds evidence for the request and holds it against the policy. Evidence that an earlier gate found comes first; where
-// it does not satisfy this gate, the request's own credentials speak.
-func (g *Gate) judge(
-	r *http.Request, v *visit, repl *caddy.Replacer, sources []TokenSource,
-) (*evidence.Evidence, policy.Decision) {
-	demands := g.policy
-	demands.Persons = g.persons.resolve(v, repl)
+func (q *inquiry) evidence() *evidence.Evidence {
+	if q.found == nil {
+		return nil
+	}
+	return q.found.evidence
+}
 
-	recalled := v.recall(g.service)
-	var decision policy.Decision
-	if recalled != nil {
-		if decision = demands.Judge(recalled.evidence, g.service.now()); decision.Allow {
-			return recalled.evidence, decision
+// judge finds evidence for the request and holds it against the policy: what an earlier gate of the service has found, else the
+// session, else the token, whose decision stands.
+func (g *Gate) judge(q *inquiry) policy.Decision {
+	if g.spends(q.Request) && isTooEarly(q.Request) {
+		return policy.Deny(policy.TooEarly)
+	}
+	recalled := q.visit.recall(g.service)
+	held, ended := g.openSession(q)
+	if ended == policy.AmbiguousToken {
+		return policy.Deny(ended)
+	}
+	decision := policy.Deny(cmp.Or(ended, policy.NoToken))
+	if held != nil {
+		inSession := q.demands.JudgeInSession(&held.Evidence, q.now)
+		if recalled == nil {
+			decision = inSession
+		}
+		if inSession.Allow {
+			q.session = held
 		}
 	}
-	token, reason := findToken(sources, func(header string) []string { return v.header(r, header) })
-	if recalled != nil && (token == recalled.token || reason == policy.NoToken) {
-		return recalled.evidence, decision
+	if recalled != nil {
+		q.found = recalled
+		if decision = g.judgeAgain(q, recalled); decision.Allow {
+			if held != nil && disagree(recalled.evidence, &held.Evidence) {
+				return policy.Deny(policy.Contradiction)
+			}
+			return decision
+		}
 	}
-	if reason != "" {
-		return nil, policy.Deny(reason)
+	if q.session != nil {
+		q.found = q.visit.remember(foundEvidence{service: g.service, evidence: &held.Evidence, session: held})
+		return policy.Decision{Allow: true}
 	}
-	e, reason := g.verify(r, token)
-	if reason != "" {
-		return nil, policy.Deny(reason)
+	return g.judgeToken(q, held, decision)
+}
+
+// judgeAgain holds what an earlier gate has found against this gate's policy and, for a session, its lifetime.
+func (g *Gate) judgeAgain(q *inquiry, f *foundEvidence) policy.Decision {
+	switch {
+	case g.Once != nil && !f.spent:
+		return policy.Deny(policy.NoToken) // it takes the token itself
+	case f.session == nil || g.sessions == nil:
+		return q.demands.Judge(f.evidence, q.now)
 	}
-	v.remember(foundEvidence{g.service, e, token})
-	return e, demands.Judge(e, g.service.now())
+	if reason := g.judgeSession(f.session, q.now); reason != "" {
+		return policy.Deny(reason)
+	}
+	return q.demands.JudgeInSession(f.evidence, q.now)
+}
+
+// judgeToken decides by the token, or as it was decided without if there is none. Held is the session that the request came with.
+func (g *Gate) judgeToken(q *inquiry, held *session.Session, without policy.Decision) policy.Decision {
+	recalled := q.found
+	token, reason := findToken(g.sources(q.secure), func(header string) []string { return q.visit.header(q.Request, header) })
+	switch {
+	case reason == policy.NoToken, recalled != nil && recalled.token == token && g.Once == nil:
+		return without
+	case reason != "":
+		q.found = nil
+		return policy.Deny(reason)
+	}
+	f := foundEvidence{service: g.service, token: token}
+	if q.found = nil; len(token) > bws.MaxTokenLength {
+		return policy.Deny(policy.MalformedToken)
+	}
+	f.key = verifier.KeyOf(token)
+	if f.evidence, reason = g.verify(q, &f); reason != "" {
+		return policy.Deny(reason)
+	}
+	if recalled != nil && recalled.session != nil && held == nil {
+		held = recalled.session
+	}
+	switch e := f.evidence; {
+	case e.Success && g.service.revoked(session.IDOf(f.key), e):
+		return policy.Deny(policy.Revoked)
+	case e.Success && held != nil && disagree(e, &held.Evidence):
+		return policy.Deny(policy.Contradiction)
+	}
+	q.found = q.visit.remember(f)
+	decision := q.demands.Judge(f.evidence, g.service.now())
+	if decision.Allow && g.Once != nil {
+		return g.redeem(q, q.found)
+	}
+	return decision
+}
+
+// disagree reports whether two pieces of evidence name different persons.
+func disagree(a, b *evidence.Evidence) bool {
+	return a.BCID != b.BCID && !a.BCID.IsZero() && !b.BCID.IsZero()
 }
 
 // verify turns a token into evidence. It asks nobody about a token that is remembered, or that can be denied as it stands.
-func (g *Gate) verify(r *http.Request, token string) (*evidence.Evidence, policy.Reason) {
-	if len(token) > bws.MaxTokenLength {
-		return nil, policy.MalformedToken
-	}
-	key := verifier.KeyOf(token)
-	if e := g.service.verifier.Recall(key); e != nil {
+func (g *Gate) verify(q *inquiry, f *foundEvidence) (*evidence.Evidence, policy.Reason) {
+	afresh := g.spends(q.Request)
+	if e := g.service.verifier.Recall(f.key); e != nil && !afresh {
 		return e, ""
 	}
-	claims, err := bws.ParseToken(token)
+	claims, err := bws.ParseToken(f.token)
 	if err != nil {
 		return nil, policy.MalformedToken
 	}
 	if reason := policy.JudgeClaims(&claims, g.service.client.AppID(), g.service.now()); reason != "" {
 		return nil, reason
 	}
-	client, _ := netip.ParseAddr(clientIP(r))
-	return g.service.verifier.Verify(r.Context(), &verifier.Question{
-		Token: token, Key: key, Claims: &claims, Client: client, Logger: g.service.logger,
+	client, _ := netip.ParseAddr(clientIP(q.Request))
+	return g.service.verifier.Verify(q.Context(), &verifier.Question{
+		Token: f.token, Key: f.key, Claims: &claims, Client: client, Afresh: afresh, Logger: g.service.logger,
 	}), ""
 }
 
 // admit tells the app who was verified, and every cache on the way back that the answer is for this person alone.
-func (g *Gate) admit(w http.ResponseWriter, r *http.Request, v *visit, repl *caddy.Replacer, secure bool) {
+func (g *Gate) admit(w http.ResponseWriter, q *inquiry, repl *caddy.Replacer) {
+	r, v := q.Request, q.visit
 	g.identity.set(r.Header, v, repl)
 	v.admitted = append(v.admitted, g.identity)
 
 	v.addToList(w.Header(), "Cache-Control", "private")
-	v.addToList(w.Header(), "Vary", g.vary(secure))
+	v.addToList(w.Header(), "Vary", g.vary(q.secure))
+	g.keepSession(w, q)
 	if c := g.logger.Check(zap.DebugLevel, "allowed"); c != nil {
 		c.Write(g.logFields(r, v)...)
 	}

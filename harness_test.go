@@ -15,6 +15,8 @@ import (
 
 	"github.com/caddy-bws/caddy-bws/bws"
 	"github.com/caddy-bws/caddy-bws/bws/bwstest"
+	"github.com/caddy-bws/caddy-bws/internal/ledger"
+	"github.com/caddy-bws/caddy-bws/internal/ledger/ledgertest"
 	"github.com/caddy-bws/caddy-bws/internal/verifier"
 )
 
@@ -58,7 +60,15 @@ func newService(
 	}
 	v := verifier.New(config)
 	t.Cleanup(v.Close)
-	return &Service{client: client, verifier: v, logger: zap.NewNop(), now: now}
+	s := &Service{
+		client: client, verifier: v, logger: zap.NewNop(), now: now,
+		identity: identityOf(client.Endpoint(), client.AppID()), grace: defaultStorageGrace,
+	}
+	s.ledger = ledger.New(ledger.Config{Storage: new(ledgertest.Memory), ServiceID: s.identity, Now: now})
+	if err := s.ledger.Sync(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return s
 }
 
 // inProcess carries requests to a handler without a socket between.
@@ -84,8 +94,11 @@ func provision(t testing.TB, g Gate, s *Service) *Gate {
 	}
 	g.service, g.logger = s, zap.NewNop()
 	g.provisionPolicy()
+	g.provisionSessions()
 	g.provisionSources()
-	g.identity, _ = newIdentity(g.IdentityHeaders)
+	if err := g.provisionIdentity(); err != nil {
+		t.Fatal(err)
+	}
 	if err := g.provisionDenial(); err != nil {
 		t.Fatal(err)
 	}

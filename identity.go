@@ -39,9 +39,7 @@ type identityHeader struct {
 // newIdentity prepares the configured headers; nil stands for the defaults. The default names are stripped in any case.
 func newIdentity(configured http.Header) (*identity, error) {
 	id := &identity{defaults: configured == nil}
-	for _, name := range []string{bcidHeader, actionHeader, scoreHeader, verifiedAtHeader} {
-		id.strips(name)
-	}
+	id.strips(bcidHeader, actionHeader, scoreHeader, verifiedAtHeader)
 	// The order in which a map is read must not show in what the app receives, nor in an error.
 	for _, name := range slices.Sorted(maps.Keys(configured)) {
 		values := configured[name]
@@ -83,10 +81,12 @@ func checkIdentityHeader(name string, values []string) error {
 	return nil
 }
 
-func (id *identity) strips(name string) {
-	if folded := fold(name); !slices.Contains(id.folded, folded) {
-		id.folded = append(id.folded, folded)
-		id.lengths |= 1 << (len(folded) % 64)
+func (id *identity) strips(names ...string) {
+	for _, name := range names {
+		if folded := fold(name); !slices.Contains(id.folded, folded) {
+			id.folded = append(id.folded, folded)
+			id.lengths |= 1 << (len(folded) % 64)
+		}
 	}
 }
 

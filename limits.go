@@ -9,23 +9,26 @@ import (
 
 // What a service does unless it is told otherwise, and what it can be told.
 const (
-	defaultTimeout     = 5 * time.Second
-	minTimeout         = 100 * time.Millisecond
-	maxTimeout         = time.Minute
-	defaultCacheTTL    = 10 * time.Second
-	maxCacheTTL        = 10 * time.Minute
-	wiseCacheTTL       = time.Minute
-	defaultFailureTTL  = time.Second
-	maxFailureTTL      = time.Minute
-	defaultCacheSize   = 100_000
-	maxCacheSize       = 10_000_000
-	defaultMaxInflight = 64
-	maxMaxInflight     = 10_000
-	defaultRateCalls   = 60
-	maxRateCalls       = 1_000_000
-	defaultRatePer     = time.Minute
-	minRatePer         = time.Second
-	maxRatePer         = 24 * time.Hour
+	defaultTimeout      = 5 * time.Second
+	minTimeout          = 100 * time.Millisecond
+	maxTimeout          = time.Minute
+	defaultCacheTTL     = 10 * time.Second
+	maxCacheTTL         = 10 * time.Minute
+	wiseCacheTTL        = time.Minute
+	defaultFailureTTL   = time.Second
+	maxFailureTTL       = time.Minute
+	defaultCacheSize    = 100_000
+	maxCacheSize        = 10_000_000
+	defaultMaxInflight  = 64
+	maxMaxInflight      = 10_000
+	defaultRateCalls    = 60
+	maxRateCalls        = 1_000_000
+	defaultRatePer      = time.Minute
+	minRatePer          = time.Second
+	maxRatePer          = 24 * time.Hour
+	defaultStorageGrace = 5 * time.Minute
+	minStorageGrace     = 10 * time.Second
+	maxStorageGrace     = 24 * time.Hour
 )
 
 // limits are the numbers and times of a service, with its defaults filled in.

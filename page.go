@@ -29,16 +29,32 @@ var pageSecurity = func() string {
 		"'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 }()
 
+// pageContent is what a page says.
+type pageContent struct {
+	Title, Text string
+	Status      int
+	Reason      policy.Reason
+	// Retry offers to load the page again, Detour does it.
+	Retry, Detour bool
+	Style         template.CSS
+}
+
 // writePage answers a browser that wants to show something.
 func (d denial) writePage(w http.ResponseWriter, r *http.Request, reason policy.Reason) error {
+	return d.writeContent(w, r, &pageContent{Title: d.title, Text: d.text, Reason: reason, Retry: d.retryAfter > 0})
+}
+
+// writeDetour has a browser load the page again, this time not from another site.
+func (d denial) writeDetour(w http.ResponseWriter, r *http.Request, reason policy.Reason) error {
+	return d.writeContent(w, r, &pageContent{
+		Title: "One moment", Text: "Your browser is taken to the page.", Reason: reason, Detour: true,
+	})
+}
+
+func (d denial) writeContent(w http.ResponseWriter, r *http.Request, content *pageContent) error {
 	var body bytes.Buffer
-	err := page.Execute(&body, struct {
-		Title, Text string
-		Status      int
-		Reason      policy.Reason
-		Retry       bool
-		Style       template.CSS
-	}{d.title, d.text, d.status, reason, d.retryAfter > 0, template.CSS(pageStyle)}) //nolint:gosec // our own file
+	content.Status, content.Style = d.status, template.CSS(pageStyle) //nolint:gosec // our own file
+	err := page.Execute(&body, content)
 	if err != nil {
 		return err
 	}

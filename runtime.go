@@ -167,8 +167,7 @@ func (d *definition) start(rootCAs *x509.CertPool) (*runtime, error) {
 }
 
 func (s *Service) trustPool(ctx caddy.Context) (*x509.CertPool, error) {
-	// An empty object is what a configuration has that spells every option out.
-	if len(s.TLSTrustPoolRaw) == 0 || string(s.TLSTrustPoolRaw) == "{}" {
+	if isUnset(s.TLSTrustPoolRaw) {
 		return nil, nil
 	}
 	module, err := ctx.LoadModule(s, "TLSTrustPoolRaw")

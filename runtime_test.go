@@ -1,7 +1,6 @@
 package caddybws
 
 import (
-	"context"
 	"encoding/json"
 	"encoding/pem"
 	"net/http/httptest"
@@ -16,8 +15,10 @@ import (
 // loadApp provisions an app as a new configuration does, and cleans it up at the end of the test unless that has happened before.
 func loadApp(t *testing.T, s Service) *App {
 	t.Helper()
-	ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
-	t.Cleanup(cancel)
+	ctx, err := caddy.ProvisionContext(new(caddy.Config))
+	if err != nil {
+		t.Fatal(err)
+	}
 	app := &App{Services: map[string]*Service{"default": &s}}
 	t.Cleanup(func() { _ = app.Cleanup() })
 	if err := app.Provision(ctx); err != nil {
@@ -92,8 +93,10 @@ func TestRuntimeIsFreed(t *testing.T) {
 
 // A configuration that is refused lets go of what its other services have acquired.
 func TestRefusedConfigurationFreesItsRuntimes(t *testing.T) {
-	ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
-	defer cancel()
+	ctx, err := caddy.ProvisionContext(new(caddy.Config))
+	if err != nil {
+		t.Fatal(err)
+	}
 	good := &Service{AppID: "app", AppSecret: "refused"}
 	app := &App{Services: map[string]*Service{"good": good, "bad": {AppID: "app"}, "none": nil}}
 	if err := good.provision(ctx, "good"); err != nil {

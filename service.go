@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-bws/caddy-bws/bws"
+	"github.com/caddy-bws/caddy-bws/internal/ledger"
 	"github.com/caddy-bws/caddy-bws/internal/verifier"
 )
 
@@ -69,12 +70,25 @@ type Service struct {
 	// Default: the system's.
 	TLSTrustPoolRaw json.RawMessage `json:"tls_trust_pool,omitempty" caddy:"namespace=tls.ca_pool.source inline_key=provider"`
 
+	// Where nodes keep what all of them must know: the keys of sessions, spent tokens, revocations. Nodes with the same storage
+	// and the same service are one. Default: the storage Caddy is configured with.
+	StorageRaw json.RawMessage `json:"storage,omitempty" caddy:"namespace=caddy.storage inline_key=module"`
+
+	// For how long sessions still open when the storage does not say what has been revoked meanwhile. After that, they are
+	// denied with `ledger_unavailable`. Default: 5m; 10s to 24h.
+	StorageGrace caddy.Duration `json:"storage_grace,omitempty"`
+
 	client   *bws.Client
 	verifier *verifier.Verifier
+	ledger   *ledger.Ledger
 	logger   *zap.Logger
 	now      func() time.Time
+	// identity is the same for the same service on all nodes.
+	identity [32]byte
+	grace    time.Duration
 	// runtimeKey is what the service's runtime is shared by, empty if the service holds none.
 	runtimeKey string
+	shared     sharing
 }
 
 // ClientRate bounds how many calls to BWS the requests of one client may cause for tokens that BWS has not accepted before. A
@@ -95,7 +109,7 @@ func (App) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
-// Provision sets the services up. It opens no connection.
+// Provision sets the services up. It opens no connection and touches no storage.
 func (a *App) Provision(ctx caddy.Context) error {
 	for name, s := range a.Services {
 		if err := checkServiceName(name); err != nil {
@@ -111,8 +125,13 @@ func (a *App) Provision(ctx caddy.Context) error {
 	return nil
 }
 
-// Start does nothing: connections are opened when they are needed.
-func (a *App) Start() error { return nil }
+// Start begins to read what other nodes have stored. Connections to BWS are opened when they are needed.
+func (a *App) Start() error {
+	for _, s := range a.Services {
+		s.startLedger()
+	}
+	return nil
+}
 
 // Stop does nothing: requests in flight finish with their own deadline.
 func (a *App) Stop() error { return nil }
@@ -122,7 +141,7 @@ func (a *App) Cleanup() error {
 	var failures []error
 	for _, s := range a.Services {
 		if s != nil {
-			failures = append(failures, s.release())
+			failures = append(failures, s.release(), s.releaseLedger())
 		}
 	}
 	return errors.Join(failures...)
@@ -148,7 +167,10 @@ func (s *Service) provision(ctx caddy.Context, name string) error {
 		s.logger.Warn("cache_ttl is above a minute: whoever fails after a success passes for that long; choose 1m or less",
 			zap.Duration("cache_ttl", time.Duration(*s.CacheTTL)))
 	}
-	return s.acquire(ctx)
+	if err := s.acquire(ctx); err != nil {
+		return err
+	}
+	return s.acquireLedger(ctx)
 }
 
 // check finds mistakes that need no placeholder resolved.
@@ -162,6 +184,11 @@ func (s *Service) check() error {
 	limits := s.limits()
 	if err := limits.check(); err != nil {
 		return err
+	}
+	if s.StorageGrace != 0 {
+		if err := checkDuration("storage_grace", s.StorageGrace, minStorageGrace, maxStorageGrace); err != nil {
+			return err
+		}
 	}
 	return s.checkWritten()
 }

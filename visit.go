@@ -16,6 +16,8 @@ import (
 	"github.com/caddy-bws/caddy-bws/bws"
 	"github.com/caddy-bws/caddy-bws/internal/evidence"
 	"github.com/caddy-bws/caddy-bws/internal/policy"
+	"github.com/caddy-bws/caddy-bws/internal/session"
+	"github.com/caddy-bws/caddy-bws/internal/verifier"
 )
 
 // visitKey is the request variable that holds the visit.
@@ -52,10 +54,15 @@ type takenHeader struct {
 	values []string
 }
 
+// foundEvidence is what a gate has found about a request: by its token, or in its session.
 type foundEvidence struct {
 	service  *Service
 	evidence *evidence.Evidence
 	token    string
+	key      verifier.Key
+	session  *session.Session
+	// spent says that this request has spent the token.
+	spent bool
 }
 
 // visitOf returns the visit of a request, and begins it at the first gate.
@@ -135,12 +142,13 @@ func (v *visit) recall(s *Service) *foundEvidence {
 }
 
 // remember keeps the newest evidence of a service.
-func (v *visit) remember(f foundEvidence) {
+func (v *visit) remember(f foundEvidence) *foundEvidence {
 	if known := v.recall(f.service); known != nil {
 		*known = f
-		return
+		return known
 	}
 	v.found = append(v.found, f)
+	return &v.found[len(v.found)-1]
 }
 
 // conclude records a decision. A user stays authenticated until a later gate denies.

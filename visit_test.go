@@ -171,9 +171,9 @@ func TestKeepTheOriginal(t *testing.T) {
 func TestRemember(t *testing.T) {
 	v, mine, other := new(visit), new(Service), new(Service)
 	first, second := new(evidence.Evidence), new(evidence.Evidence)
-	v.remember(foundEvidence{mine, first, "t"})
-	v.remember(foundEvidence{other, first, "t"})
-	v.remember(foundEvidence{mine, second, "u"})
+	v.remember(foundEvidence{service: mine, evidence: first, token: "t"})
+	v.remember(foundEvidence{service: other, evidence: first, token: "t"})
+	v.remember(foundEvidence{service: mine, evidence: second, token: "u"})
 	if found := v.recall(mine); len(v.found) != 2 || found.evidence != second || found.token != "u" {
 		t.Errorf("found is %+v, want the newest of each service", v.found)
 	}

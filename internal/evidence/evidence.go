@@ -2,6 +2,7 @@
 package evidence
 
 import (
+	"crypto/sha256"
 	"time"
 
 	"github.com/caddy-bws/caddy-bws/bws"
@@ -59,6 +60,8 @@ type Evidence struct {
 	Action bws.Action
 	// BCID is whom the operation names: the person verified, enrolled or best matched, and nobody for a liveness detection.
 	BCID bws.BCID
+	// Person stands for BCID where a person is looked up.
+	Person Person
 	// Matched says that an identification found somebody at all.
 	Matched bool
 	// Score and RunnerUp are the scores of the two best matches of an identification, 0 where there is none.
@@ -67,6 +70,18 @@ type Evidence struct {
 	Contradictory bool
 	// AnsweredAt is when the service's answer arrived.
 	AnsweredAt time.Time
+}
+
+// Person is a hash that stands for a BCID. The zero value stands for nobody.
+type Person [16]byte
+
+// PersonOf returns what stands for a BCID.
+func PersonOf(b bws.BCID) Person {
+	if b.IsZero() {
+		return Person{}
+	}
+	sum := sha256.Sum256(b.Append(make([]byte, 0, 64)))
+	return Person(sum[:])
 }
 
 // User returns whom the evidence authenticates. Enrollment names somebody, but whoever enrolls is no proven person.
@@ -113,6 +128,7 @@ func OfResult(result *bws.OperationResult, claims *bws.UnverifiedClaims, answere
 		}
 	case bws.LiveDetection:
 	}
+	e.Person = PersonOf(e.BCID)
 	return e
 }
 

@@ -87,6 +87,7 @@ func TestOfResult(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			claims := claimsFor(test.task, "")
 			want := test.want
+			want.Person = PersonOf(want.BCID)
 			want.Outcome, want.Source, want.Task = Answered, FromService, test.task
 			want.NotBefore, want.Expires, want.AnsweredAt = claims.NotBefore, claims.Expires, answered
 			if got := OfResult(&test.result, claims, answered); *got != want {

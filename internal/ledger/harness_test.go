@@ -67,3 +67,15 @@ func (w *world) stored(area string) (n int) {
 func token(i int) [32]byte {
 	return sha256.Sum256(binary.BigEndian.AppendUint64(nil, uint64(i)))
 }
+
+// session is the id of the session that a token for tests begins.
+func session(i int) [16]byte {
+	hash := token(i)
+	return [16]byte(hash[:])
+}
+
+// person is what stands for a person in tests.
+func person(name string) [16]byte {
+	hash := sha256.Sum256([]byte(name))
+	return [16]byte(hash[:])
+}

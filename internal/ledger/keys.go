@@ -56,7 +56,7 @@ type Keys struct {
 	dir     key
 	store   *store
 	now     func() time.Time
-	logger  *zap.Logger
+	hosts   *hosts
 
 	ring atomic.Pointer[ring]
 
@@ -91,7 +91,7 @@ func newKeys(l *Ledger, purpose Purpose) *Keys {
 		dir:     l.root.child(keysArea).child(purpose.Name),
 		store:   l.store,
 		now:     l.now,
-		logger:  l.logger.With(zap.String("keys", purpose.Name)),
+		hosts:   l.hosts,
 		turn:    make(turn, 1),
 	}
 	k.ring.Store(newRing(nil))
@@ -222,7 +222,7 @@ func (k *Keys) read(ctx context.Context) error {
 		}
 	}
 	if odd > k.odd {
-		k.logger.Warn("some keys cannot be read", zap.Int("keys", odd))
+		k.hosts.logger().Warn("some keys cannot be read", zap.String("purpose", k.purpose.Name), zap.Int("keys", odd))
 	}
 	k.odd = odd
 	k.add(found...)
@@ -253,7 +253,8 @@ func (k *Keys) create(ctx context.Context, useFrom time.Time) (*Key, error) {
 	if err := k.store.store(ctx, k.dir.child(key.ID.String()), data); err != nil {
 		return nil, fmt.Errorf("storing a %s key: %w", k.purpose.Name, err)
 	}
-	k.logger.Info("created a key", zap.Stringer("id", key.ID), zap.Time("use_from", key.UseFrom))
+	k.hosts.logger().Info("created a key",
+		zap.String("purpose", k.purpose.Name), zap.Stringer("id", key.ID), zap.Time("use_from", key.UseFrom))
 	k.add(key)
 	return key, nil
 }

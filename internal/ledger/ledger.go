@@ -23,7 +23,7 @@ const complaintInterval = time.Minute
 
 // Config is what a ledger needs.
 type Config struct {
-	// Storage is shared by all nodes.
+	// Storage is shared by all nodes. It may be nil until one is attached.
 	Storage certmagic.Storage
 	// ServiceID is the identity of the service; each has a ledger of its own in the storage.
 	ServiceID [32]byte
@@ -41,7 +41,7 @@ type Ledger struct {
 	root    key
 	store   *store
 	now     func() time.Time
-	logger  *zap.Logger
+	hosts   *hosts
 
 	keys        map[string]*Keys
 	revocations *revocations
@@ -54,28 +54,30 @@ type Ledger struct {
 	syncing, sweeping sync.Mutex
 	leftoversSwept    bool
 
+	tried     chan struct{} // closed once the storage has been read for the first time, or could not be
+	closeOnce sync.Once
+
 	stop func()
 	done sync.WaitGroup
 }
 
 // New returns a ledger that knows nothing yet. It does no I/O.
 func New(config Config) *Ledger {
+	hosts := newHosts(Host{config.Storage, config.Logger})
 	l := &Ledger{
 		service:  hex.EncodeToString(config.ServiceID[:]),
 		root:     rootKey(config.ServiceID),
-		store:    newStore(config.Storage),
+		store:    newStore(hosts),
 		now:      config.Now,
-		logger:   config.Logger,
+		hosts:    hosts,
 		keys:     make(map[string]*Keys),
 		redeemed: newRecent(),
 		lockWait: lockWait,
+		tried:    make(chan struct{}),
 		stop:     func() {},
 	}
 	if l.now == nil {
 		l.now = time.Now
-	}
-	if l.logger == nil {
-		l.logger = zap.NewNop()
 	}
 	l.revocations = newRevocations(l)
 	purposes := config.Purposes
@@ -97,7 +99,11 @@ func (l *Ledger) Calls() map[Operation]Calls { return l.store.calls() }
 // Start begins to read, rotate and sweep in the background, at once and then regularly. It must be called once at most.
 func (l *Ledger) Start() {
 	ctx, cancel := context.WithCancel(context.Background())
-	l.stop = cancel
+	timeUp := time.AfterFunc(callLimit, l.endFirstTry)
+	l.stop = func() {
+		timeUp.Stop()
+		cancel()
+	}
 	l.done.Go(func() { l.regularly(ctx, pollInterval, l.Sync) })
 	l.done.Go(func() { l.regularly(ctx, sweepInterval, l.Sweep) })
 }
@@ -112,11 +118,30 @@ func (l *Ledger) Stop() {
 func (l *Ledger) Sync(ctx context.Context) error {
 	l.syncing.Lock()
 	defer l.syncing.Unlock()
+	defer l.endFirstTry()
 	err := l.revocations.sync(ctx)
 	for _, keys := range l.keys {
 		err = errors.Join(err, keys.sync(ctx))
 	}
 	return err
+}
+
+func (l *Ledger) endFirstTry() { l.closeOnce.Do(func() { close(l.tried) }) }
+
+// Ready waits, right after the start, until the storage has been read for the first time. It does not wait for one that fails
+// or hangs.
+func (l *Ledger) Ready(ctx context.Context) {
+	select {
+	case <-l.tried:
+		return
+	default:
+	}
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	defer cancel()
+	select {
+	case <-l.tried:
+	case <-ctx.Done():
+	}
 }
 
 // regularly works until ctx ends. It logs when the storage fails, once a minute while it does, and when it works again.
@@ -129,10 +154,10 @@ func (l *Ledger) regularly(ctx context.Context, interval time.Duration, work fun
 		case ctx.Err() != nil:
 			return
 		case err == nil && !complained.IsZero():
-			l.logger.Info("the storage works again")
+			l.hosts.logger().Info("the storage works again")
 			complained = time.Time{}
 		case err != nil && due(complained, complaintInterval, l.now()):
-			l.logger.Warn("the storage fails", zap.Error(err))
+			l.hosts.logger().Warn("the storage fails", zap.Error(err))
 			complained = l.now()
 		}
 		select {

@@ -3,6 +3,7 @@ package ledger
 import (
 	"bytes"
 	"context"
+	"errors"
 	"runtime"
 	"strings"
 	"testing"
@@ -143,5 +144,64 @@ func TestCalls(t *testing.T) {
 	}
 	if len(calls) != 5 || calls[OperationList].Total == 0 || calls[OperationList].Errors != 0 {
 		t.Errorf("got %+v", calls)
+	}
+}
+
+// A ledger outlives the configuration that it began with.
+func TestAttach(t *testing.T) {
+	w := newWorld()
+	l := newNode(nil, w.Now)
+	if err := l.Sync(t.Context()); !errors.Is(err, errNoStorage) {
+		t.Fatalf("without a storage: %v", err)
+	}
+	other := new(ledgertest.Memory)
+	detachOld := l.Attach(Host{Storage: w.memory, Logger: zap.NewNop()})
+	syncAll(t, l)
+	detachNew := l.Attach(Host{Storage: other, Logger: zap.NewNop()})
+	mustRevoke(t, l, OfSession(session(1)))
+	if n := len(other.Keys()); n != 1 {
+		t.Errorf("%d entries are in the storage attached last, want 1", n)
+	}
+	detachNew()
+	mustRevoke(t, l, OfSession(session(2)))
+	if w.stored(revokedArea) != 1 {
+		t.Error("the storage attached first is not used again")
+	}
+	detachOld()
+	if err := l.Revoke(t.Context(), OfSession(session(3))); !errors.Is(err, errNoStorage) {
+		t.Errorf("detached: %v", err)
+	}
+}
+
+func TestReady(t *testing.T) {
+	for name, storage := range map[string]func(release chan struct{}) ledgertest.Fault{
+		"works": func(chan struct{}) ledgertest.Fault { return ledgertest.Fault{} },
+		"fails": func(chan struct{}) ledgertest.Fault { return ledgertest.Failing() },
+		"hangs": func(release chan struct{}) ledgertest.Fault { return ledgertest.Hung(release) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				faulty, release := ledgertest.NewFaulty(new(ledgertest.Memory)), make(chan struct{})
+				faulty.Set(storage(release))
+				l := New(Config{Storage: faulty, ServiceID: serviceID})
+				start := time.Now()
+				l.Ready(t.Context())
+				if took := time.Since(start); took != callLimit {
+					t.Errorf("before the start it waits for %s, want %s", took, callLimit)
+				}
+				l.Start()
+				l.Ready(t.Context())
+				if _, read := l.StaleFor(time.Now()); read != (name == "works") {
+					t.Errorf("read: %v", read)
+				}
+				start = time.Now()
+				l.Ready(t.Context())
+				if took := time.Since(start); took > 0 {
+					t.Errorf("it waits again, for %s", took)
+				}
+				close(release)
+				l.Stop()
+			})
+		})
 	}
 }

@@ -35,7 +35,7 @@ func TestNothingElseIsEverDeleted(t *testing.T) {
 	if err := storage.Store(t.Context(), certificate, []byte("x")); err != nil {
 		t.Fatal(err)
 	}
-	s, root := newStore(storage), rootKey(serviceID)
+	s, root := newStore(newHosts(Host{Storage: storage})), rootKey(serviceID)
 	for _, k := range []key{
 		{},
 		root,

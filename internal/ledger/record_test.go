@@ -114,7 +114,7 @@ func FuzzListings(f *testing.F) {
 	spent, revoked, keys := root.child(spentArea), root.child(revokedArea), root.child(keysArea).child("session")
 	bucket := spent.child("29000000").child(strings.Repeat("ab", 32))
 	f.Add(bucket.child(strings.Repeat("01", claimSize)).path)
-	f.Add(revoked.child("29000000").child(revocationName(OfPerson("bioid/1/2"), 29000000*60+7)).path + "/")
+	f.Add(revoked.child("29000000").child(revocationName(OfPerson(person("bioid/1/2")), 29000000*60+7)).path + "/")
 	f.Add(keys.child(testKey.ID.String()).path)
 	f.Add("certificates/acme/example.com")
 	f.Add(revoked.path + "/29000000/" + strings.Repeat("0", 32) + "-" + strings.Repeat("9", 30))

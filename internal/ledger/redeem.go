@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -43,10 +44,9 @@ func (l *Ledger) Redeem(ctx context.Context, tokenHash [32]byte, exp time.Time) 
 	}
 	// Half a redemption would spend the token for nothing. The calls have deadlines of their own.
 	ctx = context.WithoutCancel(ctx)
-	hash := hex.EncodeToString(tokenHash[:])
-	defer l.store.lock(ctx, "bws-"+l.service+"-"+hash, l.lockWait)()
+	defer l.store.lock(ctx, "bws-"+l.service+"-"+hex.EncodeToString(tokenHash[:]), l.lockWait)()
 
-	bucket := l.root.child(spentArea).child(minuteOf(exp).String()).child(hash)
+	bucket := l.claimsOn(tokenHash, exp)
 	claim, err := l.claim(ctx, bucket, claimsEnd(exp))
 	if err != nil {
 		l.redeemed.remove(tokenHash) // the claim counts wherever it arrived, here nothing is known of it
@@ -58,6 +58,27 @@ func (l *Ledger) Redeem(ctx context.Context, tokenHash [32]byte, exp time.Time) 
 		return true, fmt.Errorf("listing claims: %w", err)
 	}
 	return contested(bucket, claim, keys)
+}
+
+// Spent reports whether a token has been redeemed, on any node. It claims nothing, so that false is no promise.
+func (l *Ledger) Spent(ctx context.Context, tokenHash [32]byte, exp time.Time) (bool, error) {
+	if err := l.redeemable(ctx, exp); err != nil {
+		return true, fmt.Errorf("looking for claims: %w", err)
+	}
+	if l.redeemed.has(tokenHash) {
+		return true, nil
+	}
+	bucket := l.claimsOn(tokenHash, exp)
+	keys, err := l.store.list(ctx, bucket, false, callLimit)
+	if err != nil {
+		return true, fmt.Errorf("listing claims: %w", err)
+	}
+	return slices.ContainsFunc(keys, func(listed string) bool { return parseClaim(bucket, listed) != "" }), nil
+}
+
+// claimsOn is the bucket of the claims on a token.
+func (l *Ledger) claimsOn(tokenHash [32]byte, exp time.Time) key {
+	return l.root.child(spentArea).child(minuteOf(exp).String()).child(hex.EncodeToString(tokenHash[:]))
 }
 
 // redeemable refuses a token whose claims may be swept already, or would never be.
@@ -129,10 +150,7 @@ func (r *recent) add(tokenHash [32]byte) bool {
 	k := [16]byte(tokenHash[:])
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if _, known := r.young[k]; known {
-		return false
-	}
-	if _, known := r.old[k]; known {
+	if r.knows(k) {
 		return false
 	}
 	if len(r.young) >= generation {
@@ -141,6 +159,18 @@ func (r *recent) add(tokenHash [32]byte) bool {
 	}
 	r.young[k] = struct{}{}
 	return true
+}
+
+func (r *recent) has(tokenHash [32]byte) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.knows([16]byte(tokenHash[:]))
+}
+
+func (r *recent) knows(k [16]byte) bool {
+	_, young := r.young[k]
+	_, old := r.old[k]
+	return young || old
 }
 
 func (r *recent) remove(tokenHash [32]byte) {

@@ -281,3 +281,36 @@ func nowAndThen(_ context.Context, operation ledgertest.Operation, key string) e
 	}
 	return nil
 }
+
+// Looking claims nothing, and sees what any node has spent.
+func TestSpent(t *testing.T) {
+	w := newWorld()
+	a, b := w.synced(t), w.synced(t)
+	exp := w.Now().Add(tokenLife)
+	look := func(l *Ledger) bool {
+		t.Helper()
+		spent, err := l.Spent(t.Context(), token(1), exp)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return spent
+	}
+	if look(a) || look(a) {
+		t.Error("spent by looking")
+	}
+	mustRedeem(t, a, token(1), exp)
+	if !look(a) || !look(b) {
+		t.Error("not spent")
+	}
+	w.faulty.Set(ledgertest.Failing())
+	if spent, err := b.Spent(t.Context(), token(2), exp); !spent || err == nil {
+		t.Errorf("got %v, %v from a storage that fails", spent, err)
+	}
+	if !look(a) {
+		t.Error("the node that has redeemed the token needs the storage to know")
+	}
+	w.Advance(tokenLife + 2*skew)
+	if spent, err := a.Spent(t.Context(), token(1), exp); !spent || err == nil {
+		t.Errorf("got %v, %v for a token that has ended", spent, err)
+	}
+}

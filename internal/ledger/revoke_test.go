@@ -12,7 +12,7 @@ import (
 )
 
 func bearer(w *world) *Bearer {
-	return &Bearer{Session: [16]byte{1, 2, 3}, TokenHash: token(1), Person: "bioid/9876/12345", NotBefore: w.Now()}
+	return &Bearer{Session: [16]byte{1, 2, 3}, Person: person("bioid/9876/12345"), NotBefore: w.Now()}
 }
 
 func mustRevoke(t *testing.T, l *Ledger, s Subject) {
@@ -23,14 +23,13 @@ func mustRevoke(t *testing.T, l *Ledger, s Subject) {
 }
 
 func TestRevoke(t *testing.T) {
-	others := &Bearer{Session: [16]byte{1, 2, 4}, TokenHash: token(2), Person: "bioid/9876/1234", NotBefore: time.Unix(0, 0)}
+	others := &Bearer{Session: [16]byte{1, 2, 4}, Person: person("bioid/9876/1234"), NotBefore: time.Unix(0, 0)}
 	for name, test := range map[string]struct {
 		subject func(*Bearer) Subject
 		later   bool // whether it concerns tokens that are issued later, too
 		all     bool // whether it concerns others
 	}{
 		"session": {func(b *Bearer) Subject { return OfSession(b.Session) }, true, false},
-		"token":   {func(b *Bearer) Subject { return OfToken(b.TokenHash) }, true, false},
 		"person":  {func(b *Bearer) Subject { return OfPerson(b.Person) }, false, false},
 		"service": {func(*Bearer) Subject { return OfService() }, false, true},
 	} {
@@ -71,7 +70,7 @@ func TestRevoke(t *testing.T) {
 
 func TestRevokeNothing(t *testing.T) {
 	w := newWorld()
-	for _, s := range []Subject{{}, OfPerson("")} {
+	for _, s := range []Subject{{}, OfPerson([16]byte{})} {
 		if err := w.node().Revoke(t.Context(), s); err != ErrNoSubject {
 			t.Errorf("got %v", err)
 		}
@@ -151,7 +150,7 @@ func TestRevocationsArrive(t *testing.T) {
 			w := newWorld()
 			a, b, who := w.skewed(skewed), w.synced(t), bearer(w)
 			w.Advance(time.Duration(second) * time.Second)
-			mustRevoke(t, a, OfToken(who.TokenHash))
+			mustRevoke(t, a, OfSession(who.Session))
 			w.Advance(pollInterval)
 			syncAll(t, b)
 			if !b.Revoked(who) {
@@ -162,7 +161,7 @@ func TestRevocationsArrive(t *testing.T) {
 	for _, missed := range []time.Duration{time.Minute, 5 * time.Minute, readInterval - time.Second, readInterval, time.Hour, 25 * time.Hour} {
 		w := newWorld()
 		a, b, who := w.synced(t), w.synced(t), bearer(w)
-		mustRevoke(t, a, OfToken(who.TokenHash))
+		mustRevoke(t, a, OfSession(who.Session))
 		w.Advance(missed)
 		syncAll(t, b)
 		if !b.Revoked(who) {
@@ -176,7 +175,7 @@ func TestRevocationsOfWrongClocks(t *testing.T) {
 	for _, step := range []time.Duration{-time.Hour, time.Hour} {
 		w := newWorld()
 		a, b, who := w.skewed(step), w.synced(t), bearer(w)
-		mustRevoke(t, a, OfToken(who.TokenHash))
+		mustRevoke(t, a, OfSession(who.Session))
 		for range readInterval / pollInterval {
 			w.Advance(pollInterval)
 			syncAll(t, b)
@@ -218,7 +217,7 @@ func TestRevocationsSurviveFaults(t *testing.T) {
 func TestOddRevocationsAreSkipped(t *testing.T) {
 	w := newWorld()
 	area, m := rootKey(serviceID).path+"/revoked/", minuteOf(w.Now())
-	good := revocationName(OfPerson("bioid/1/2"), w.Now().Unix())
+	good := revocationName(OfPerson(person("bioid/1/2")), w.Now().Unix())
 	for _, key := range []string{
 		area + good,
 		area + m.String() + "/x/" + good,
@@ -256,7 +255,7 @@ func TestTableIsBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	full = full.settle(0)
-	one := map[Subject]int64{OfPerson("bioid/1/2"): 1000}
+	one := map[Subject]int64{OfPerson(person("bioid/1/2")): 1000}
 	if _, err := full.with(one); err != ErrTooManyRevocations {
 		t.Errorf("one more: %v", err)
 	}

@@ -23,6 +23,7 @@ const (
 )
 
 var (
+	errNoStorage = errors.New("there is no storage")
 	errOddKey    = errors.New("not a key of the ledger")
 	errPanicked  = errors.New("the storage panicked")
 	errVanishing = errors.New("entries vanish while they are listed")
@@ -50,14 +51,14 @@ type counter struct{ total, errors atomic.Uint64 }
 // store bounds what a storage can do to its callers: each call has a deadline that holds even if the storage ignores it, and
 // a panic is an error.
 type store struct {
-	storage certmagic.Storage
-	slots   chan struct{}
+	hosts *hosts
+	slots chan struct{}
 
 	loads, stores, lists, deletes, locks counter
 }
 
-func newStore(storage certmagic.Storage) *store {
-	return &store{storage: storage, slots: make(chan struct{}, maxCalls)}
+func newStore(hosts *hosts) *store {
+	return &store{hosts: hosts, slots: make(chan struct{}, maxCalls)}
 }
 
 func (s *store) calls() map[Operation]Calls {
@@ -76,8 +77,8 @@ func (s *store) load(ctx context.Context, k key) (value []byte, err error) {
 	if !k.isEntry() {
 		return nil, errOddKey
 	}
-	return call(ctx, s, &s.loads, callLimit, nil, func(ctx context.Context) ([]byte, error) {
-		return s.storage.Load(ctx, k.path)
+	return call(ctx, s, &s.loads, callLimit, nil, func(ctx context.Context, storage certmagic.Storage) ([]byte, error) {
+		return storage.Load(ctx, k.path)
 	})
 }
 
@@ -85,8 +86,8 @@ func (s *store) store(ctx context.Context, k key, value []byte) error {
 	if !k.isEntry() {
 		return errOddKey
 	}
-	_, err := call(ctx, s, &s.stores, callLimit, nil, func(ctx context.Context) (struct{}, error) {
-		return struct{}{}, s.storage.Store(ctx, k.path, value)
+	_, err := call(ctx, s, &s.stores, callLimit, nil, func(ctx context.Context, storage certmagic.Storage) (struct{}, error) {
+		return struct{}{}, storage.Store(ctx, k.path, value)
 	})
 	return err
 }
@@ -96,8 +97,8 @@ func (s *store) deleteAll(ctx context.Context, k key) error {
 	if !k.isEntry() {
 		return errOddKey
 	}
-	_, err := call(ctx, s, &s.deletes, bulkLimit, nil, func(ctx context.Context) (struct{}, error) {
-		err := s.storage.Delete(ctx, k.path)
+	_, err := call(ctx, s, &s.deletes, bulkLimit, nil, func(ctx context.Context, storage certmagic.Storage) (struct{}, error) {
+		err := storage.Delete(ctx, k.path)
 		if errors.Is(err, fs.ErrNotExist) {
 			err = nil
 		}
@@ -114,14 +115,14 @@ func (s *store) list(ctx context.Context, bucket key, recursive bool, limit time
 		return nil, errOddKey
 	}
 	for range maxListings {
-		keys, err := call(ctx, s, &s.lists, limit, nil, func(ctx context.Context) ([]string, error) {
-			return s.storage.List(ctx, bucket.path, recursive)
+		keys, err := call(ctx, s, &s.lists, limit, nil, func(ctx context.Context, storage certmagic.Storage) ([]string, error) {
+			return storage.List(ctx, bucket.path, recursive)
 		})
 		if !errors.Is(err, fs.ErrNotExist) {
 			return keys, err
 		}
-		exists, err := call(ctx, s, &s.loads, callLimit, nil, func(ctx context.Context) (bool, error) {
-			return s.storage.Exists(ctx, bucket.path), nil
+		exists, err := call(ctx, s, &s.loads, callLimit, nil, func(ctx context.Context, storage certmagic.Storage) (bool, error) {
+			return storage.Exists(ctx, bucket.path), nil
 		})
 		if err != nil || !exists {
 			return nil, err
@@ -133,12 +134,12 @@ func (s *store) list(ctx context.Context, bucket key, recursive bool, limit time
 // lock waits a limited time for a lock, then goes on without it. The lock makes ties rare, nothing depends on it.
 func (s *store) lock(ctx context.Context, name string, limit time.Duration) (unlock func()) {
 	release := func() {
-		_, _ = call(ctx, s, &s.locks, callLimit, nil, func(ctx context.Context) (struct{}, error) {
-			return struct{}{}, s.storage.Unlock(ctx, name)
+		_, _ = call(ctx, s, &s.locks, callLimit, nil, func(ctx context.Context, storage certmagic.Storage) (struct{}, error) {
+			return struct{}{}, storage.Unlock(ctx, name)
 		})
 	}
-	_, err := call(ctx, s, &s.locks, limit, release, func(ctx context.Context) (struct{}, error) {
-		return struct{}{}, s.storage.Lock(ctx, name)
+	_, err := call(ctx, s, &s.locks, limit, release, func(ctx context.Context, storage certmagic.Storage) (struct{}, error) {
+		return struct{}{}, storage.Lock(ctx, name)
 	})
 	if err != nil {
 		return func() {}
@@ -154,7 +155,7 @@ type answer[T any] struct {
 // call runs one call of the storage and counts it. After the limit it returns, whatever the storage does. If the call then
 // succeeds after all, undo takes it back.
 func call[T any](ctx context.Context, s *store, c *counter, limit time.Duration, undo func(),
-	do func(context.Context) (T, error),
+	do func(context.Context, certmagic.Storage) (T, error),
 ) (T, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -164,7 +165,7 @@ func call[T any](ctx context.Context, s *store, c *counter, limit time.Duration,
 	case s.slots <- struct{}{}:
 		answers, abandoned := make(chan answer[T]), make(chan struct{})
 		go func() {
-			a := guard(ctx, do)
+			a := guard(ctx, s.hosts.storage(), do)
 			<-s.slots
 			select {
 			case answers <- a:
@@ -189,12 +190,17 @@ func call[T any](ctx context.Context, s *store, c *counter, limit time.Duration,
 	return a.value, a.err
 }
 
-func guard[T any](ctx context.Context, do func(context.Context) (T, error)) (a answer[T]) {
+func guard[T any](ctx context.Context, storage certmagic.Storage,
+	do func(context.Context, certmagic.Storage) (T, error),
+) (a answer[T]) {
+	if storage == nil {
+		return answer[T]{err: errNoStorage}
+	}
 	defer func() {
 		if recover() != nil {
 			a = answer[T]{err: errPanicked}
 		}
 	}()
-	a.value, a.err = do(ctx)
+	a.value, a.err = do(ctx, storage)
 	return a
 }

@@ -19,7 +19,7 @@ func TestStoreHoldsDeadlines(t *testing.T) {
 		defer close(release)
 		faulty := ledgertest.NewFaulty(new(ledgertest.Memory))
 		faulty.Set(ledgertest.Hung(release))
-		s, k := newStore(faulty), rootKey(serviceID).child("a").child("b")
+		s, k := newStore(newHosts(Host{Storage: faulty})), rootKey(serviceID).child("a").child("b")
 		start := time.Now()
 		if err := s.store(t.Context(), k, nil); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("store: %v", err)
@@ -47,7 +47,7 @@ func TestLateLockIsReleased(t *testing.T) {
 		memory, release := new(ledgertest.Memory), make(chan struct{})
 		faulty := ledgertest.NewFaulty(memory)
 		faulty.Set(ledgertest.Hung(release, ledgertest.Lock))
-		unlock := newStore(faulty).lock(t.Context(), "name", lockWait)
+		unlock := newStore(newHosts(Host{Storage: faulty})).lock(t.Context(), "name", lockWait)
 		unlock()
 		close(release)
 		synctest.Wait()
@@ -62,7 +62,7 @@ type panicking struct{ certmagic.Storage }
 func (panicking) Store(context.Context, string, []byte) error { panic("secret") }
 
 func TestStoreRecovers(t *testing.T) {
-	s := newStore(panicking{})
+	s := newStore(newHosts(Host{Storage: panicking{}}))
 	if err := s.store(t.Context(), rootKey(serviceID).child("a").child("b"), nil); err != errPanicked {
 		t.Errorf("got %v", err)
 	}
@@ -76,7 +76,7 @@ func TestMissingIsNoError(t *testing.T) {
 		"memory": new(ledgertest.Memory),
 		"files":  &certmagic.FileStorage{Path: t.TempDir()},
 	} {
-		s, k := newStore(storage), rootKey(serviceID).child("a").child("b")
+		s, k := newStore(newHosts(Host{Storage: storage})), rootKey(serviceID).child("a").child("b")
 		if _, err := s.load(t.Context(), k); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%s: load: %v", name, err)
 		}
@@ -98,7 +98,7 @@ func TestMissingIsNoError(t *testing.T) {
 func TestVanishingEntries(t *testing.T) {
 	memory := new(ledgertest.Memory)
 	faulty := ledgertest.NewFaulty(memory)
-	s, bucket := newStore(faulty), rootKey(serviceID).child("a").child("b")
+	s, bucket := newStore(newHosts(Host{Storage: faulty})), rootKey(serviceID).child("a").child("b")
 	if err := s.store(t.Context(), bucket.child("c"), nil); err != nil {
 		t.Fatal(err)
 	}

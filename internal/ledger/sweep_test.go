@@ -147,7 +147,7 @@ func TestSweepAfterFaults(t *testing.T) {
 	mustSweep(t, l)
 	for i := range 60 {
 		mustRedeem(t, l, token(i), w.Now().Add(tokenLife))
-		mustRevoke(t, l, OfToken(token(i)))
+		mustRevoke(t, l, OfSession(session(i)))
 		w.Advance(sweepInterval)
 		if i > 40 {
 			w.faulty.Set(ledgertest.Failing(ledgertest.Delete))
@@ -170,7 +170,7 @@ func TestSweepRevocationsAndKeys(t *testing.T) {
 	l := w.synced(t)
 	const buckets = maxSwept + 10
 	for i := range buckets {
-		mustRevoke(t, l, OfToken(token(i)))
+		mustRevoke(t, l, OfSession(session(i)))
 		w.Advance(time.Minute)
 	}
 	first := current(t, l)

@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"crypto/sha256"
 	"errors"
 	"maps"
 	"time"
@@ -20,7 +19,6 @@ var ErrTooManyRevocations = errors.New("there are too many revocations")
 // The kinds of subjects: the first byte of each.
 const (
 	kindSession = iota + 1
-	kindToken
 	kindPerson
 	kindService
 )
@@ -28,19 +26,15 @@ const (
 // Subject is what a revocation concerns: a kind and a hash. The zero value concerns nothing.
 type Subject [16]byte
 
-// OfSession is the session with this id, which must be random or a hash.
+// OfSession is the session with this id, which is a hash, and the token that it derives from.
 func OfSession(id [16]byte) Subject { return subject(kindSession, id) }
 
-// OfToken is the token with this SHA-256 hash.
-func OfToken(hash [32]byte) Subject { return subject(kindToken, [16]byte(hash[:])) }
-
-// OfPerson is everything up to now of the person with this BCID, in its canonical notation.
-func OfPerson(bcid string) Subject {
-	if bcid == "" {
+// OfPerson is everything up to now of the person that this hash stands for; the zero hash stands for nobody.
+func OfPerson(hash [16]byte) Subject {
+	if hash == [16]byte{} {
 		return Subject{}
 	}
-	hash := sha256.Sum256([]byte(bcid))
-	return subject(kindPerson, [16]byte(hash[:]))
+	return subject(kindPerson, hash)
 }
 
 // OfService is everything up to now.
@@ -57,10 +51,10 @@ func (s Subject) known() bool {
 
 // Bearer is whoever asks to be let in, with a session or a token. What is zero is not looked up.
 type Bearer struct {
-	Session   [16]byte
-	TokenHash [32]byte
-	// Person is a BCID in its canonical notation.
-	Person string
+	// Session is the id of the session, or of the one that the token would begin.
+	Session [16]byte
+	// Person is the hash that stands for the person.
+	Person [16]byte
 	// NotBefore is when the token was issued.
 	NotBefore time.Time
 }
@@ -70,17 +64,16 @@ type Bearer struct {
 type table struct {
 	settled, recent map[Subject]int64
 	all             int64 // when everything was revoked
-	persons         bool  // whether any person is among them; without, none need be hashed
+	persons         bool  // whether any person is among them
 }
 
 func (t *table) revoked(b *Bearer) bool {
 	issued := b.NotBefore.Unix()
 	switch {
 	case t.all > 0 && issued <= t.all,
-		b.Session != [16]byte{} && t.at(OfSession(b.Session)) > 0,
-		b.TokenHash != [32]byte{} && t.at(OfToken(b.TokenHash)) > 0:
+		b.Session != [16]byte{} && t.at(OfSession(b.Session)) > 0:
 		return true
-	case b.Person == "" || !t.persons:
+	case b.Person == [16]byte{} || !t.persons:
 		return false
 	}
 	revoked := t.at(OfPerson(b.Person))

@@ -67,6 +67,11 @@ func (p *Policy) Judge(e *evidence.Evidence, now time.Time) Decision {
 	if reason := judgeTimes(e.NotBefore, e.Expires, now); reason != "" {
 		return Deny(reason)
 	}
+	return p.JudgeInSession(e, now)
+}
+
+// JudgeInSession is Judge for evidence that a session has kept beyond the end of its token.
+func (p *Policy) JudgeInSession(e *evidence.Evidence, now time.Time) Decision {
 	if e.Outcome != evidence.Answered {
 		return Deny(ofOutcome(e.Outcome))
 	}

@@ -18,6 +18,10 @@ const (
 	NotYetValid  Reason = "not_yet_valid"
 	ForeignToken Reason = "foreign_token"
 
+	SessionExpired    Reason = "session_expired"
+	TooEarly          Reason = "too_early"
+	LedgerUnavailable Reason = "ledger_unavailable"
+
 	RejectedToken        Reason = "rejected_token"
 	Pending              Reason = "pending"
 	ServiceUnavailable   Reason = "service_unavailable"
@@ -44,6 +48,9 @@ const (
 	MarginTooSmall   Reason = "margin_too_small"
 	NotLive          Reason = "not_live"
 	NoChallenge      Reason = "no_challenge"
+
+	Revoked Reason = "revoked"
+	Spent   Reason = "spent"
 )
 
 // ofOutcome is the reason to deny whatever is not an answer.

@@ -44,7 +44,10 @@ func TestJudgeClaims(t *testing.T) {
 
 // Every reason is either one that judging comes to or one of those that the gate gives before there is anything to judge.
 func TestReasonsAreComplete(t *testing.T) {
-	known := map[Reason]bool{NoToken: true, AmbiguousToken: true, MalformedToken: true, ForeignToken: true}
+	known := map[Reason]bool{
+		NoToken: true, AmbiguousToken: true, MalformedToken: true, ForeignToken: true,
+		SessionExpired: true, TooEarly: true, LedgerUnavailable: true, Revoked: true, Spent: true,
+	}
 	for _, fault := range faults {
 		known[fault.reason] = true
 	}

@@ -15,7 +15,7 @@ var actions = []bws.Action{bws.Verification, bws.Identification, bws.Enrollment,
 // encode writes what a policy may ask for later, and nothing else: in a fixed order, numbers as they are in memory.
 func (s *Session) encode(to []byte) []byte {
 	e := &s.Evidence
-	to = append(to, s.ID[:]...)
+	to = append(append(to, s.ID[:]...), e.Person[:]...)
 	for _, t := range []time.Time{s.Begun, s.Renewed, e.NotBefore, e.Expires, e.AnsweredAt} {
 		to = binary.BigEndian.AppendUint64(to, uint64(t.Unix())) //nolint:gosec // and back again
 	}
@@ -29,7 +29,7 @@ func (s *Session) encode(to []byte) []byte {
 }
 
 // fixedLength is the length of all that encode writes before the name of the storage, which takes the rest.
-const fixedLength = len(ID{}) + 5*8 + 4 + 2 + 2*8 + 2*4
+const fixedLength = len(ID{}) + len(evidence.Person{}) + 5*8 + 4 + 2 + 2*8 + 2*4
 
 // decode reads what encode has written. What we have sealed ourselves is in good form, so that anything else is a mistake.
 func decode(from []byte) (*Session, bool) {
@@ -38,7 +38,8 @@ func decode(from []byte) (*Session, bool) {
 	}
 	s := &Session{ID: ID(from)}
 	e := &s.Evidence
-	from = from[len(s.ID):]
+	e.Person = evidence.Person(from[len(s.ID):])
+	from = from[len(s.ID)+len(e.Person):]
 	for _, t := range []*time.Time{&s.Begun, &s.Renewed, &e.NotBefore, &e.Expires, &e.AnsweredAt} {
 		*t = time.Unix(int64(binary.BigEndian.Uint64(from)), 0).UTC() //nolint:gosec // as it was written
 		from = from[8:]

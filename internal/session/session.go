@@ -2,7 +2,6 @@
 package session
 
 import (
-	"crypto/sha256"
 	"time"
 
 	"github.com/caddy-bws/caddy-bws/internal/evidence"
@@ -11,11 +10,8 @@ import (
 // ID names a session. It derives from the token: one token, one session, however often the token is presented.
 type ID [16]byte
 
-// IDOf returns the id of the session that a token begins. The token cannot be told from it.
-func IDOf(token string) ID {
-	sum := sha256.Sum256([]byte("caddy-bws session\x00" + token))
-	return ID(sum[:])
-}
+// IDOf returns the id of the session that the token with a SHA-256 hash begins.
+func IDOf(tokenHash [32]byte) ID { return ID(tokenHash[:]) }
 
 // Session is what a cookie carries: evidence and times, no promises. How long it is good for is for the route to judge.
 type Session struct {
@@ -30,12 +26,12 @@ type Session struct {
 }
 
 // Begin returns the session that evidence for a token begins.
-func Begin(token string, e *evidence.Evidence, now time.Time) *Session {
+func Begin(tokenHash [32]byte, e *evidence.Evidence, now time.Time) *Session {
 	begun := now
 	if e.Expires.Before(begun) {
 		begun = e.Expires
 	}
-	return &Session{ID: IDOf(token), Evidence: *e, Begun: begun, Renewed: now}
+	return &Session{ID: IDOf(tokenHash), Evidence: *e, Begun: begun, Renewed: now}
 }
 
 // End says why a session has ended.

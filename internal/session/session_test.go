@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"strings"
@@ -31,14 +32,18 @@ func newKeys(t testing.TB, now func() time.Time) Keys {
 	return l.Keys(ledger.Sessions)
 }
 
+func hashOf(token string) [32]byte { return sha256.Sum256([]byte(token)) }
+
 func clock() time.Time { return start }
 
 func verified() *evidence.Evidence {
-	return &evidence.Evidence{
+	e := &evidence.Evidence{
 		Outcome: evidence.Answered, Source: evidence.FromService, Task: bws.TaskVerify | bws.TaskLiveDetect | 3,
 		NotBefore: start.Add(-time.Minute), Expires: start.Add(9 * time.Minute), AnsweredAt: start,
 		Success: true, Action: bws.Verification, BCID: bws.BCID{Storage: "bioid", Partition: 9876, Class: -12345},
 	}
+	e.Person = evidence.PersonOf(e.BCID)
+	return e
 }
 
 func TestSealAndOpen(t *testing.T) {
@@ -50,7 +55,7 @@ func TestSealAndOpen(t *testing.T) {
 	alive.Action, alive.BCID = bws.LiveDetection, bws.BCID{}
 	for name, e := range map[string]*evidence.Evidence{"verification": verified(), "longest": longest, "names nobody": alive} {
 		t.Run(name, func(t *testing.T) {
-			want := Begin("token", e, start)
+			want := Begin(hashOf("token"), e, start)
 			value, err := Seal(keys, &here, want)
 			if err != nil || len(value) > MaxLength {
 				t.Fatalf("%d bytes, %v", len(value), err)
@@ -70,7 +75,7 @@ func TestSealAndOpen(t *testing.T) {
 // Security case 59: a value opens where it was sealed for, as it is, and nowhere else.
 func TestWhatDoesNotOpen(t *testing.T) {
 	keys := newKeys(t, clock)
-	value, err := Seal(keys, &here, Begin("token", verified(), start))
+	value, err := Seal(keys, &here, Begin(hashOf("token"), verified(), start))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,10 +121,10 @@ func (noKeys) Current() (*ledger.Key, error)                           { return 
 func (noKeys) Find(context.Context, ledger.KeyID) (*ledger.Key, error) { return nil, ledger.ErrNoKey }
 
 func TestWithoutKeys(t *testing.T) {
-	if value, err := Seal(noKeys{}, &here, Begin("token", verified(), start)); !errors.Is(err, ledger.ErrNoKey) {
+	if value, err := Seal(noKeys{}, &here, Begin(hashOf("token"), verified(), start)); !errors.Is(err, ledger.ErrNoKey) {
 		t.Errorf("got %q, %v", value, err)
 	}
-	value, err := Seal(newKeys(t, clock), &here, Begin("token", verified(), start))
+	value, err := Seal(newKeys(t, clock), &here, Begin(hashOf("token"), verified(), start))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,8 +135,8 @@ func TestWithoutKeys(t *testing.T) {
 
 // One token, one session: what has been logged out cannot be begun again.
 func TestID(t *testing.T) {
-	first, again := Begin("token", verified(), start), Begin("token", verified(), start.Add(time.Minute))
-	if first.ID != again.ID || first.ID == Begin("other", verified(), start).ID || first.ID == (ID{}) {
+	first, again := Begin(hashOf("token"), verified(), start), Begin(hashOf("token"), verified(), start.Add(time.Minute))
+	if first.ID != again.ID || first.ID == Begin(hashOf("other"), verified(), start).ID || first.ID == (ID{}) {
 		t.Errorf("the ids are %x and %x", first.ID, again.ID)
 	}
 }
@@ -161,7 +166,7 @@ func TestJudge(t *testing.T) {
 			t.Errorf("%s: got %v, want %v", name, got, test.want)
 		}
 	}
-	late := Begin("token", verified(), start.Add(time.Hour))
+	late := Begin(hashOf("token"), verified(), start.Add(time.Hour))
 	if want := verified().Expires; !late.Begun.Equal(want) {
 		t.Errorf("a session begun after the end of its token begins at %s, want %s", late.Begun, want)
 	}
@@ -190,10 +195,11 @@ func TestEncode(t *testing.T) {
 			Storage:   rapid.StringMatching(`\w{0,64}`).Draw(t, "storage"),
 			Partition: rapid.Int32().Draw(t, "partition"), Class: rapid.Int32().Draw(t, "class"),
 		}
+		e.Person = evidence.PersonOf(e.BCID)
 		e.Matched = rapid.Bool().Draw(t, "matched")
 		e.Score, e.RunnerUp = rapid.Float64().Draw(t, "score"), rapid.Float64().Draw(t, "runner-up")
 		e.NotBefore, e.Expires, e.AnsweredAt = second("nbf"), second("exp"), second("answered")
-		want := Session{ID: IDOf(rapid.String().Draw(t, "token")), Evidence: e, Begun: second("begun"), Renewed: second("renewed")}
+		want := Session{ID: IDOf(hashOf(rapid.String().Draw(t, "token"))), Evidence: e, Begun: second("begun"), Renewed: second("renewed")}
 		if got, ok := decode(want.encode(nil)); !ok || *got != want {
 			t.Fatalf("got  %+v\nwant %+v", got, want)
 		}
@@ -203,7 +209,7 @@ func TestEncode(t *testing.T) {
 // What opens is in good form, and nothing makes opening panic.
 func FuzzOpen(f *testing.F) {
 	keys := newKeys(f, clock)
-	value, err := Seal(keys, &here, Begin("token", verified(), start))
+	value, err := Seal(keys, &here, Begin(hashOf("token"), verified(), start))
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -218,7 +224,7 @@ func FuzzOpen(f *testing.F) {
 }
 
 func FuzzDecode(f *testing.F) {
-	f.Add(Begin("token", verified(), start).encode(nil))
+	f.Add(Begin(hashOf("token"), verified(), start).encode(nil))
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if s, ok := decode(data); ok && !s.Evidence.Action.Known() {
@@ -229,7 +235,7 @@ func FuzzDecode(f *testing.F) {
 
 func BenchmarkOpen(b *testing.B) {
 	keys := newKeys(b, clock)
-	value, err := Seal(keys, &here, Begin("token", verified(), start))
+	value, err := Seal(keys, &here, Begin(hashOf("token"), verified(), start))
 	if err != nil {
 		b.Fatal(err)
 	}

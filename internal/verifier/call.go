@@ -59,6 +59,8 @@ func (v *Verifier) call(ctx context.Context, token string) (bws.OperationResult,
 				}
 				fault = err
 			}()
+			v.inflight.Add(1)
+			defer v.inflight.Add(-1)
 			return v.Client.Result(exec.Context(), token)
 		})
 	// What keeps a second try from being made says less than what the first one met.

@@ -48,6 +48,8 @@ type Verifier struct {
 	breaker  circuitbreaker.CircuitBreaker[bws.OperationResult]
 	executor failsafe.Executor[bws.OperationResult]
 
+	inflight      atomic.Int64
+	refused       atomic.Bool
 	nextComplaint atomic.Int64
 }
 
@@ -58,6 +60,8 @@ type Question struct {
 	Claims *bws.UnverifiedClaims
 	// Client is the address that causes the question.
 	Client netip.Addr
+	// Afresh says that the service must be asked, whatever is remembered.
+	Afresh bool
 	// Logger gets the faults of the service.
 	Logger *zap.Logger
 }
@@ -96,12 +100,29 @@ func (v *Verifier) Verify(ctx context.Context, q *Question) *evidence.Evidence {
 		case result := <-v.flights.DoChan(string(q.Key[:]), func() (any, error) { return v.ask(q), nil }):
 			a, _ = result.Val.(answer)
 		}
-		if a.evidence.Outcome != evidence.RateLimited || a.askedFor == q.Client {
-			break
+		if q.contentWith(&a) {
+			return a.evidence
 		}
+	}
+	if q.Afresh && a.evidence.Source == evidence.FromCache {
+		return evidence.OfClaims(evidence.Busy, q.Claims)
 	}
 	return a.evidence
 }
+
+// contentWith reports whether an answer to somebody else's question serves this one, too.
+func (q *Question) contentWith(a *answer) bool {
+	if q.Afresh && a.evidence.Source == evidence.FromCache {
+		return false
+	}
+	return a.evidence.Outcome != evidence.RateLimited || a.askedFor == q.Client
+}
+
+// Forget drops what is remembered of a token.
+func (v *Verifier) Forget(key Key) { v.known.cache.Invalidate(key) }
+
+// ForgetAll drops what is remembered of all tokens.
+func (v *Verifier) ForgetAll() { v.known.cache.InvalidateAll() }
 
 // answer is what a question came to, and for whom it was asked.
 type answer struct {
@@ -118,7 +139,7 @@ func (v *Verifier) ask(q *Question) (a answer) {
 		}
 	}()
 	// Another question may have been answered since the request looked.
-	if e := v.known.fresh(q.Key); e != nil {
+	if e := v.known.fresh(q.Key); e != nil && !q.Afresh {
 		return answer{e, q.Client}
 	}
 	// While the service is left alone, nobody causes calls.
@@ -137,5 +158,6 @@ func (v *Verifier) evidenceOf(result *bws.OperationResult, err error, q *Questio
 	if err != nil {
 		return evidence.OfClaims(v.outcome(err, q.Logger), q.Claims)
 	}
+	v.refused.Store(false)
 	return evidence.OfResult(result, q.Claims, v.Now())
 }

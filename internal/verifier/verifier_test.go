@@ -36,6 +36,7 @@ func TestVerify(t *testing.T) {
 			BCID:       bws.BCID{Storage: "bioid", Partition: 9876, Class: 12345},
 			AnsweredAt: time.Now(),
 		}
+		want.Person = evidence.PersonOf(want.BCID)
 		if *got != want {
 			t.Errorf("got  %+v\nwant %+v", *got, want)
 		}

@@ -1,0 +1,135 @@
+package caddybws
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/certmagic"
+
+	"github.com/caddy-bws/caddy-bws/internal/evidence"
+	"github.com/caddy-bws/caddy-bws/internal/ledger"
+	"github.com/caddy-bws/caddy-bws/internal/session"
+)
+
+// ledgers are what services remember together with other nodes. They outlive configurations, so that a reload neither forgets
+// what is known nor has to read it again.
+var ledgers = caddy.NewUsagePool()
+
+// sharedLedger is the ledger of all services that are the same and use the same storage.
+type sharedLedger struct {
+	*ledger.Ledger
+	start sync.Once
+}
+
+// Destruct ends what runs, once no configuration uses it any more.
+func (l *sharedLedger) Destruct() error {
+	l.Stop()
+	return nil
+}
+
+// sharing is a service's share in a ledger.
+type sharing struct {
+	ledger  *sharedLedger
+	key     string
+	storage certmagic.Storage
+	detach  func()
+}
+
+// acquireLedger joins the ledger of services like this one, or sets one up.
+func (s *Service) acquireLedger(ctx caddy.Context) error {
+	storage, description, err := s.loadStorage(ctx)
+	if err != nil {
+		return err
+	}
+	s.grace = cmp.Or(time.Duration(s.StorageGrace), defaultStorageGrace)
+	s.identity = identityOf(s.client.Endpoint(), s.client.AppID())
+	where := sha256.Sum256([]byte(description))
+	key := hex.EncodeToString(s.identity[:]) + hex.EncodeToString(where[:])
+	value, _, err := ledgers.LoadOrNew(key, func() (caddy.Destructor, error) {
+		return &sharedLedger{Ledger: ledger.New(ledger.Config{ServiceID: s.identity})}, nil
+	})
+	if err != nil {
+		return err
+	}
+	shared := value.(*sharedLedger)
+	s.ledger, s.shared = shared.Ledger, sharing{ledger: shared, key: key, storage: storage}
+	return nil
+}
+
+// startLedger lends this configuration's storage to the ledger, and has it begin to work.
+func (s *Service) startLedger() {
+	s.shared.detach = s.ledger.Attach(ledger.Host{Storage: s.shared.storage, Logger: s.logger.Named("ledger")})
+	s.shared.ledger.start.Do(s.ledger.Start)
+}
+
+// releaseLedger lets go of the ledger.
+func (s *Service) releaseLedger() error {
+	shared := s.shared
+	s.shared = sharing{}
+	if shared.detach != nil {
+		shared.detach()
+	}
+	if shared.ledger == nil {
+		return nil
+	}
+	_, err := ledgers.Delete(shared.key)
+	return err
+}
+
+// loadStorage returns the storage and a text that is the same for the same one in the next configuration.
+func (s *Service) loadStorage(ctx caddy.Context) (certmagic.Storage, string, error) {
+	if isUnset(s.StorageRaw) {
+		storage := ctx.Storage()
+		if named, ok := storage.(fmt.Stringer); ok {
+			return storage, fmt.Sprintf("%T %s", storage, named), nil
+		}
+		return storage, fmt.Sprintf("%T %p", storage, storage), nil
+	}
+	module, err := ctx.LoadModule(s, "StorageRaw")
+	if err != nil {
+		return nil, "", fmt.Errorf("loading storage: %w", err)
+	}
+	converter, ok := module.(caddy.StorageConverter)
+	if !ok {
+		return nil, "", fmt.Errorf("storage: %T is no storage", module)
+	}
+	storage, err := converter.CertMagicStorage()
+	if err != nil {
+		return nil, "", fmt.Errorf("storage: %w", err)
+	}
+	return storage, string(s.StorageRaw), nil
+}
+
+// isUnset reports whether a module is not given; an empty object is what a configuration has that spells every option out.
+func isUnset(raw json.RawMessage) bool { return len(raw) == 0 || string(raw) == "{}" }
+
+// identityOf names a service in the same way on all nodes.
+func identityOf(endpoint, appID string) [32]byte {
+	return sha256.Sum256([]byte("caddy-bws service\n" + endpoint + "\n" + appID))
+}
+
+// knowsRevocations reports whether what has been revoked is known well enough to open sessions. Right after the start it waits
+// for the first look.
+func (s *Service) knowsRevocations(ctx context.Context, now time.Time) bool {
+	age, read := s.ledger.StaleFor(now)
+	if !read {
+		s.ledger.Ready(ctx)
+		age, read = s.ledger.StaleFor(now)
+	}
+	return read && age <= s.grace
+}
+
+// revoked reports whether a session, the token it derives from, or the person has been revoked.
+func (s *Service) revoked(id session.ID, e *evidence.Evidence) bool {
+	return s.ledger.Revoked(&ledger.Bearer{Session: id, Person: e.Person, NotBefore: e.NotBefore})
+}
+
+// Interface guards
+var _ caddy.Destructor = (*sharedLedger)(nil)

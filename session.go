@@ -1,0 +1,235 @@
+package caddybws
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+	"golang.org/x/net/http/httpguts"
+
+	"github.com/caddy-bws/caddy-bws/internal/ledger"
+	"github.com/caddy-bws/caddy-bws/internal/policy"
+	"github.com/caddy-bws/caddy-bws/internal/session"
+)
+
+// What sessions are unless a gate says otherwise, and what it can say.
+const (
+	defaultLifetime     = 15 * time.Minute
+	minLifetime         = time.Minute
+	maxLifetime         = 30 * 24 * time.Hour
+	minIdle             = time.Second
+	secureSessionCookie = "__Host-bws_session"
+	plainSessionCookie  = "bws_session"
+	sameSiteLax         = "lax"
+	sameSiteStrict      = "strict"
+)
+
+// Session keeps what a token has proven in a cookie that is sealed with a key of all nodes, so that requests after the first need
+// neither the token nor BWS. The cookie carries evidence and times, no decision: each gate that has sessions judges it by its own
+// policy and lifetime. There is one session for one token.
+type Session struct {
+	// How long a session lasts from its beginning, which is when its token was seen first, or the end of that token if that is
+	// earlier. Activity does not prolong it. Default: 15m; 1m to 720h.
+	Lifetime caddy.Duration `json:"lifetime,omitempty"`
+
+	// How long a session lasts without a request. Default: no such limit; 1s to the lifetime.
+	Idle caddy.Duration `json:"idle,omitempty"`
+
+	// The name of the cookie. Default: `__Host-bws_session`, and `bws_session` without TLS.
+	Cookie string `json:"cookie,omitempty"`
+
+	// Whether the cookie comes along when another site links here: `lax` or `strict`. With `strict`, a browser that comes from
+	// another site gets a page that leads on by itself, since only then does the cookie come along. Default: `lax`.
+	SameSite string `json:"same_site,omitempty"`
+}
+
+func (s *Session) lifetime() time.Duration { return cmp.Or(time.Duration(s.Lifetime), defaultLifetime) }
+
+func (g *Gate) checkSession() error {
+	s := g.Session
+	if s == nil {
+		return nil
+	}
+	if err := checkDuration("session", caddy.Duration(s.lifetime()), minLifetime, maxLifetime); err != nil {
+		return err
+	}
+	if s.Idle != 0 {
+		if err := checkDuration("session: idle", s.Idle, minIdle, maxLifetime); err != nil {
+			return err
+		}
+	}
+	return cmp.Or(s.checkCookie(), s.checkSameSite())
+}
+
+func (s *Session) checkCookie() error {
+	if s.Cookie != "" && !httpguts.ValidHeaderFieldName(s.Cookie) {
+		return fmt.Errorf("session: cookie: %q is not a valid name; use letters, digits, - and _", s.Cookie)
+	}
+	return nil
+}
+
+func (s *Session) checkSameSite() error {
+	switch s.SameSite {
+	case "", sameSiteLax, sameSiteStrict:
+		return nil
+	}
+	return fmt.Errorf("session: same_site: unknown value %q: use lax or strict", s.SameSite)
+}
+
+// checkSessionTogether finds what a session does not go together with, once all options are known.
+func (g *Gate) checkSessionTogether() error {
+	s := g.Session
+	switch {
+	case s == nil:
+		return nil
+	case g.Once != nil:
+		return errors.New("once and session exclude each other on one gate: a session is good for many requests; remove one of them")
+	case time.Duration(s.Idle) > s.lifetime():
+		return fmt.Errorf("session: idle: %s is longer than the session's lifetime of %s; shorten it",
+			time.Duration(s.Idle), s.lifetime())
+	case slices.ContainsFunc(g.Token, func(source TokenSource) bool { return s.Cookie != "" && source.Cookie == s.Cookie }):
+		return fmt.Errorf("session: cookie: %s is a token's cookie, too; use another name for one of them", s.Cookie)
+	}
+	return nil
+}
+
+// sessions is what a gate does with sessions.
+type sessions struct {
+	lifetime, idle time.Duration
+	strict         bool
+	secure, plain  sessionCookie
+}
+
+// sessionCookie is the cookie over connections of one kind.
+type sessionCookie struct{ name, attributes string }
+
+func (g *Gate) provisionSessions() {
+	if g.Session == nil {
+		return
+	}
+	s := &sessions{
+		lifetime: g.Session.lifetime(),
+		idle:     time.Duration(g.Session.Idle),
+		strict:   g.Session.SameSite == sameSiteStrict,
+	}
+	attributes := "; Path=/; HttpOnly; SameSite=Lax"
+	if s.strict {
+		attributes = "; Path=/; HttpOnly; SameSite=Strict"
+	}
+	s.secure = sessionCookie{cmp.Or(g.Session.Cookie, secureSessionCookie), attributes + "; Secure"}
+	s.plain = sessionCookie{cmp.Or(g.Session.Cookie, plainSessionCookie), attributes}
+	g.sessions = s
+}
+
+func (s *sessions) cookie(secure bool) *sessionCookie {
+	if secure {
+		return &s.secure
+	}
+	return &s.plain
+}
+
+// find returns the sealed session that a request carries.
+func (c *sessionCookie) find(v *visit, r *http.Request) (value string, unambiguous bool) {
+	return TokenSource{Cookie: c.name}.find(v.header(r, "Cookie"))
+}
+
+// set has the browser keep a sealed session for a time, unless another gate on this request has done so already.
+func (c *sessionCookie) set(header http.Header, value string, left time.Duration) {
+	prefix := c.name + "="
+	if slices.ContainsFunc(header["Set-Cookie"], func(line string) bool { return strings.HasPrefix(line, prefix) }) {
+		return
+	}
+	age := strconv.FormatInt(int64(left/time.Second), 10)
+	header["Set-Cookie"] = append(header["Set-Cookie"], prefix+value+c.attributes+"; Max-Age="+age)
+}
+
+// placeOf is where a session of this service is good.
+func (s *Service) placeOf(r *http.Request, cookie *sessionCookie) session.Place {
+	return session.Place{Host: hostOf(r), Service: s.identity, Cookie: cookie.name}
+}
+
+// hostOf is the host as the browser knows it.
+func hostOf(r *http.Request) string {
+	host := r.Host
+	if colon := strings.LastIndexByte(host, ':'); colon > strings.LastIndexByte(host, ']') {
+		host = host[:colon]
+	}
+	return strings.ToLower(host)
+}
+
+// openSession returns the session that the request carries, if it is alive, or else why it is not. What does not open is as if
+// it were absent.
+func (g *Gate) openSession(q *inquiry) (*session.Session, policy.Reason) {
+	if g.sessions == nil {
+		return nil, ""
+	}
+	cookie := g.sessions.cookie(q.secure)
+	value, unambiguous := cookie.find(q.visit, q.Request)
+	switch {
+	case !unambiguous:
+		return nil, policy.AmbiguousToken
+	case value == "":
+		return nil, ""
+	case !g.service.knowsRevocations(q.Context(), q.now):
+		return nil, policy.LedgerUnavailable
+	}
+	place := g.service.placeOf(q.Request, cookie)
+	s, ok := session.Open(q.Context(), g.service.ledger.Keys(ledger.Sessions), &place, value)
+	if !ok {
+		return nil, ""
+	}
+	if reason := g.judgeSession(s, q.now); reason != "" {
+		return nil, reason
+	}
+	return s, ""
+}
+
+// judgeSession returns why a session has ended on this route, and "" if it has not.
+func (g *Gate) judgeSession(s *session.Session, now time.Time) policy.Reason {
+	switch s.Judge(g.sessions.lifetime, g.sessions.idle, policy.Skew, now) {
+	case session.Lifetime, session.Idle:
+		return policy.SessionExpired
+	case session.Early:
+		return policy.NotYetValid
+	case session.NotEnded:
+	}
+	if g.service.revoked(s.ID, &s.Evidence) {
+		return policy.Revoked
+	}
+	return ""
+}
+
+// keepSession begins a session after an allow, or renews the one that the request came with if activity counts.
+func (g *Gate) keepSession(w http.ResponseWriter, q *inquiry) {
+	if g.sessions == nil {
+		return
+	}
+	var s session.Session
+	switch {
+	case q.session == nil && q.found.session == nil:
+		s = *session.Begin(q.found.key, q.found.evidence, q.now)
+	case q.session != nil && q.session.NeedsRenewal(g.sessions.idle, q.now):
+		s = *q.session
+		s.Renewed = q.now
+	default:
+		return
+	}
+	cookie := g.sessions.cookie(q.secure)
+	place := g.service.placeOf(q.Request, cookie)
+	value, err := session.Seal(g.service.ledger.Keys(ledger.Sessions), &place, &s)
+	if err != nil {
+		// The ledger reports the storage that is the cause, and the token goes on being good.
+		g.logger.Debug("no session", zap.Error(err))
+		return
+	}
+	if left := s.Begun.Add(g.sessions.lifetime).Sub(q.now); left > 0 {
+		cookie.set(w.Header(), value, left)
+	}
+}
