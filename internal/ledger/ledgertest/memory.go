@@ -1,4 +1,4 @@
-// Package ledgertest provides storages to test with: one in memory, and one that fails as told.
+// Package ledgertest provides storages to test with: one in memory, one on a real Redis, and one that fails as told.
 package ledgertest
 
 import (
