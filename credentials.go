@@ -1,6 +1,7 @@
 package caddybws
 
 import (
+	"iter"
 	"net/http"
 	"slices"
 	"strings"
@@ -52,30 +53,38 @@ func (s TokenSource) headerName() string {
 // another server in the chain would believe is not for the gate to guess.
 func (s TokenSource) find(lines []string) (credential string, unambiguous bool) {
 	unambiguous = true
-	each := func(value string) {
-		if value == "" || value == credential {
-			return
+	for value := range s.values(lines) {
+		if value == credential {
+			continue
 		}
 		unambiguous = unambiguous && credential == ""
 		credential = value
 	}
-	for _, line := range lines {
-		switch {
-		case s.Cookie != "":
-			for pair := range strings.SplitSeq(line, ";") {
-				if name, value := splitCookie(pair); name == s.Cookie {
-					each(value)
+	return credential, unambiguous
+}
+
+// values returns the credentials at this source that are not empty.
+func (s TokenSource) values(lines []string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, line := range lines {
+			switch {
+			case s.Cookie != "":
+				for pair := range strings.SplitSeq(line, ";") {
+					if name, value := splitCookie(pair); name == s.Cookie && value != "" && !yield(value) {
+						return
+					}
+				}
+			case s.Bearer:
+				if value, ok := bearer(line); ok && value != "" && !yield(value) {
+					return
+				}
+			default:
+				if value := trim(line); value != "" && !yield(value) {
+					return
 				}
 			}
-		case s.Bearer:
-			if value, ok := bearer(line); ok {
-				each(value)
-			}
-		default:
-			each(trim(line))
 		}
 	}
-	return credential, unambiguous
 }
 
 // findToken returns the token from the first source that holds one, or the reason why there is none to look at.

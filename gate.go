@@ -1,7 +1,6 @@
 package caddybws
 
 import (
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -113,11 +112,8 @@ func (g *Gate) Provision(ctx caddy.Context) error {
 	if err := g.check(); err != nil {
 		return err
 	}
-	app, err := ctx.App("bws")
-	if err != nil {
-		return fmt.Errorf("loading the bws app: %w", err)
-	}
-	if g.service, err = app.(*App).service(g.serviceName()); err != nil {
+	var err error
+	if g.service, err = serviceOf(ctx, g.Service); err != nil {
 		return err
 	}
 	g.provisionPolicy()

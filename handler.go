@@ -3,7 +3,6 @@ package caddybws
 import (
 	"cmp"
 	"net/http"
-	"net/netip"
 	"strings"
 	"time"
 
@@ -128,7 +127,7 @@ func (g *Gate) judgeToken(q *inquiry, held *session.Session, without policy.Deci
 		return policy.Deny(policy.MalformedToken)
 	}
 	f.key = verifier.KeyOf(token)
-	if f.evidence, reason = g.verify(q, &f); reason != "" {
+	if f.evidence, reason = g.service.verify(q.Request, token, f.key, g.spends(q.Request)); reason != "" {
 		return policy.Deny(reason)
 	}
 	if recalled != nil && recalled.session != nil && held == nil {
@@ -151,25 +150,6 @@ func (g *Gate) judgeToken(q *inquiry, held *session.Session, without policy.Deci
 // disagree reports whether two pieces of evidence name different persons.
 func disagree(a, b *evidence.Evidence) bool {
 	return a.BCID != b.BCID && !a.BCID.IsZero() && !b.BCID.IsZero()
-}
-
-// verify turns a token into evidence. It asks nobody about a token that is remembered, or that can be denied as it stands.
-func (g *Gate) verify(q *inquiry, f *foundEvidence) (*evidence.Evidence, policy.Reason) {
-	afresh := g.spends(q.Request)
-	if e := g.service.verifier.Recall(f.key); e != nil && !afresh {
-		return e, ""
-	}
-	claims, err := bws.ParseToken(f.token)
-	if err != nil {
-		return nil, policy.MalformedToken
-	}
-	if reason := policy.JudgeClaims(&claims, g.service.client.AppID(), g.service.now()); reason != "" {
-		return nil, reason
-	}
-	client, _ := netip.ParseAddr(clientIP(q.Request))
-	return g.service.verifier.Verify(q.Context(), &verifier.Question{
-		Token: f.token, Key: f.key, Claims: &claims, Client: client, Afresh: afresh, Logger: g.service.logger,
-	}), ""
 }
 
 // admit tells the app who was verified, and every cache on the way back that the answer is for this person alone.

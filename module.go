@@ -1,6 +1,7 @@
 // Package caddybws is a Caddy module that lets a request through only if a biometric operation at the BioID Web Service
-// (BWS) says so. It registers the app "bws", which holds the connections to the service, and the handler
-// "http.handlers.bws", the gate on a route.
+// (BWS) says so. It registers the app "bws", which holds the connections to the service; the handler
+// "http.handlers.bws", the gate on a route; the handler "http.handlers.bws_logout", which ends sessions; and the admin endpoints
+// below /bws/.
 package caddybws
 
 import (
@@ -11,9 +12,15 @@ import (
 func init() {
 	caddy.RegisterModule(App{})
 	caddy.RegisterModule(Gate{})
+	caddy.RegisterModule(Logout{})
+	caddy.RegisterModule(Admin{})
 
 	httpcaddyfile.RegisterGlobalOption("bws", parseService)
 	httpcaddyfile.RegisterHandlerDirective("bws", parseGate)
 	// After the first factor, so that its user is known; before anything that answers a request.
 	httpcaddyfile.RegisterDirectiveOrder("bws", httpcaddyfile.After, "forward_auth")
+
+	httpcaddyfile.RegisterHandlerDirective("bws_logout", parseLogout)
+	// Of two that come after the same directive, the one registered later comes first: logging out needs no evidence.
+	httpcaddyfile.RegisterDirectiveOrder("bws_logout", httpcaddyfile.After, "forward_auth")
 }

@@ -1,6 +1,7 @@
 package caddybws
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -147,7 +148,15 @@ func (a *App) Cleanup() error {
 	return errors.Join(failures...)
 }
 
-// service returns the service a gate names.
+// serviceOf returns the service that a handler names.
+func serviceOf(ctx caddy.Context, name string) (*Service, error) {
+	app, err := ctx.App("bws")
+	if err != nil {
+		return nil, fmt.Errorf("loading the bws app: %w", err)
+	}
+	return app.(*App).service(cmp.Or(name, defaultService))
+}
+
 func (a *App) service(name string) (*Service, error) {
 	if s, ok := a.Services[name]; ok {
 		return s, nil

@@ -1,0 +1,263 @@
+package caddybws
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+	"golang.org/x/net/http/httpguts"
+
+	"github.com/caddy-bws/caddy-bws/bws"
+	"github.com/caddy-bws/caddy-bws/internal/evidence"
+	"github.com/caddy-bws/caddy-bws/internal/ledger"
+	"github.com/caddy-bws/caddy-bws/internal/policy"
+	"github.com/caddy-bws/caddy-bws/internal/session"
+	"github.com/caddy-bws/caddy-bws/internal/verifier"
+)
+
+// Logout is a handler that ends the session of a request, on all nodes, and whatever its token could still open. It clears their
+// cookies, and has the browser clear its cache. It answers a POST, or a GET that the browser shows to come from this very site:
+// with 204, or with a redirect.
+type Logout struct {
+	// The name of the service, as for the gates whose sessions end here. Default: `default`.
+	Service string `json:"service,omitempty"`
+
+	// Where the browser is sent to with 303: an http or https URL or a path of this site. Supports global placeholders. Default:
+	// nowhere, the answer is 204.
+	Redirect string `json:"redirect,omitempty"`
+
+	// The name of the session's cookie. Default: that of gates that name none.
+	Cookie string `json:"cookie,omitempty"`
+
+	service    *Service
+	logger     *zap.Logger
+	redirectTo string
+}
+
+// CaddyModule returns the Caddy module information.
+func (Logout) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.handlers.bws_logout",
+		New: func() caddy.Module { return new(Logout) },
+	}
+}
+
+// Provision finds the service.
+func (l *Logout) Provision(ctx caddy.Context) error {
+	l.logger = ctx.Logger()
+	if err := l.check(); err != nil {
+		return err
+	}
+	var err error
+	if l.service, err = serviceOf(ctx, l.Service); err != nil {
+		return err
+	}
+	if l.redirectTo, err = resolve(l.Redirect); err != nil {
+		return fmt.Errorf("redirect: %w", err)
+	}
+	return l.checkRedirect(l.redirectTo)
+}
+
+func (l *Logout) check() error {
+	if err := checkServiceName(cmp.Or(l.Service, defaultService)); err != nil {
+		return err
+	}
+	if l.Cookie != "" && !httpguts.ValidHeaderFieldName(l.Cookie) {
+		return fmt.Errorf("cookie: %q is not a valid name; use letters, digits, - and _", l.Cookie)
+	}
+	if hasPlaceholder(l.Redirect) {
+		return nil // looked at once it is resolved
+	}
+	return l.checkRedirect(l.Redirect)
+}
+
+func (l *Logout) checkRedirect(resolved string) error {
+	if resolved == "" {
+		return nil
+	}
+	if err := checkRedirect(resolved); err != nil {
+		return fmt.Errorf("redirect: %q is %w", l.Redirect, err)
+	}
+	return nil
+}
+
+// ServeHTTP ends the session. It never calls the next handler.
+func (l *Logout) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
+	header, secure := w.Header(), isSecure(r)
+	header.Set("Cache-Control", "no-store")
+	switch {
+	case r.Method != http.MethodPost && r.Method != http.MethodGet:
+		header.Set("Allow", "GET, POST")
+		return caddyhttp.Error(http.StatusMethodNotAllowed, errors.New("bws_logout: use POST, or GET from a page of this site"))
+	case !isOwnWish(r, secure):
+		return caddyhttp.Error(http.StatusForbidden, errors.New("bws_logout: the request does not come from a page of this site"))
+	}
+	header.Set("Clear-Site-Data", `"cache"`)
+	cookie := l.cookie(secure)
+	cookie.clear(header)
+	for _, source := range defaultSources(secure) {
+		if source.Cookie != "" {
+			(&sessionCookie{source.Cookie, cookie.attributes}).clear(header)
+		}
+	}
+	if reason := l.end(r, secure, cookie); reason != "" {
+		d := denialOf(reason)
+		if isNavigation(r) {
+			return d.writePage(w, r, reason)
+		}
+		return d.writeProblem(w, r, reason, 0)
+	}
+	if l.redirectTo != "" {
+		header.Set("Location", l.redirectTo)
+		w.WriteHeader(http.StatusSeeOther)
+		return nil
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func (l *Logout) cookie(secure bool) *sessionCookie {
+	if secure {
+		return &sessionCookie{cmp.Or(l.Cookie, secureSessionCookie), "; Path=/; HttpOnly; SameSite=Lax; Secure"}
+	}
+	return &sessionCookie{cmp.Or(l.Cookie, plainSessionCookie), "; Path=/; HttpOnly; SameSite=Lax"}
+}
+
+// clear has the browser drop the cookie.
+func (c *sessionCookie) clear(header http.Header) {
+	header.Add("Set-Cookie", c.name+"="+c.attributes+"; Max-Age=0")
+}
+
+// isOwnWish reports whether it is the person's wish, as far as the browser tells, and not that of another site. A browser too old
+// to tell is trusted with a POST: whose cookies come along is up to their SameSite.
+func isOwnWish(r *http.Request, secure bool) bool {
+	posts := r.Method == http.MethodPost
+	if from := r.Header["Sec-Fetch-Site"]; len(from) > 0 {
+		return from[0] == "same-origin" || posts && from[0] != "cross-site"
+	}
+	for _, name := range []string{"Origin", "Referer"} {
+		if from := r.Header[name]; len(from) > 0 {
+			return isSameOrigin(from[0], r, secure)
+		}
+	}
+	return posts
+}
+
+func isSameOrigin(from string, r *http.Request, secure bool) bool {
+	scheme := "http"
+	if secure {
+		scheme = "https"
+	}
+	u, err := url.Parse(from)
+	return err == nil && u.Scheme == scheme && u.User == nil && strings.EqualFold(u.Host, r.Host)
+}
+
+// end revokes the sessions and tokens that the request carries. It returns the reason why something may still be good.
+func (l *Logout) end(r *http.Request, secure bool, cookie *sessionCookie) policy.Reason {
+	v := visitOf(r, r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer))
+	place := l.service.placeOf(r, cookie)
+	ended := make(map[session.ID]bool)
+	for value := range (TokenSource{Cookie: cookie.name}).values(v.header(r, "Cookie")) {
+		if s, ok := session.Open(r.Context(), l.service.ledger.Keys(ledger.Sessions), &place, value); ok {
+			ended[s.ID] = true
+		}
+	}
+	for _, source := range defaultSources(secure) {
+		for token := range source.values(v.header(r, source.headerName())) {
+			key := verifier.KeyOf(token)
+			if !ended[session.IDOf(key)] {
+				accepted, reason := l.accepted(r, token, key)
+				if reason != "" {
+					return reason
+				}
+				if !accepted {
+					continue
+				}
+			}
+			l.service.verifier.Forget(key)
+			ended[session.IDOf(key)] = true
+		}
+	}
+	return l.revoke(r, ended)
+}
+
+// accepted reports whether BWS accepts a token: what anybody has invented is not worth a revocation that all nodes must keep.
+func (l *Logout) accepted(r *http.Request, token string, key verifier.Key) (bool, policy.Reason) {
+	if len(token) > bws.MaxTokenLength {
+		return false, ""
+	}
+	e, reason := l.service.verify(r, token, key, false)
+	if reason != "" {
+		return false, ""
+	}
+	switch e.Outcome {
+	case evidence.Answered, evidence.Pending:
+		return true, ""
+	case evidence.Rejected:
+		return false, ""
+	}
+	return false, new(policy.Policy).Judge(e, l.service.now()).Reason
+}
+
+func (l *Logout) revoke(r *http.Request, ended map[session.ID]bool) policy.Reason {
+	for id := range ended {
+		if err := l.service.ledger.Revoke(r.Context(), ledger.OfSession(id)); err != nil {
+			l.logger.Warn("a session cannot be revoked on the other nodes", zap.Error(err))
+			return policy.LedgerUnavailable
+		}
+	}
+	if c := l.logger.Check(zap.InfoLevel, "logged out"); c != nil {
+		c.Write(zap.String("service", cmp.Or(l.Service, defaultService)), zap.Int("sessions", len(ended)),
+			zap.String("client_ip", clientIP(r)))
+	}
+	return ""
+}
+
+// parseLogout sets up the handler. See [Logout.UnmarshalCaddyfile] for the syntax.
+func parseLogout(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
+	l := new(Logout)
+	return l, l.UnmarshalCaddyfile(h.Dispenser)
+}
+
+// UnmarshalCaddyfile sets up the handler from Caddyfile tokens. Syntax:
+//
+//	bws_logout [<matcher>] [<service>] {
+//	    redirect <url>
+//	    cookie   <name>
+//	}
+func (l *Logout) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next() // consume the directive's name
+	if err := serviceArg(d, &l.Service); err != nil {
+		return err
+	}
+	return eachOption(d, nil, func(option string) error {
+		var err error
+		switch option {
+		case "redirect":
+			err = oneArg(d, option, &l.Redirect)
+		case "cookie":
+			err = oneArg(d, option, &l.Cookie)
+		default:
+			err = unknownOption(d, "redirect, cookie")
+		}
+		if err != nil {
+			return err
+		}
+		return located(d, l.check())
+	})
+}
+
+// Interface guards
+var (
+	_ caddy.Provisioner           = (*Logout)(nil)
+	_ caddyfile.Unmarshaler       = (*Logout)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Logout)(nil)
+)
