@@ -22,7 +22,7 @@ import (
 func TestAllow(t *testing.T) {
 	s := newSite(t)
 	token := s.goodToken()
-	s.now = start.Add(time.Minute)
+	s.pass(time.Minute)
 	r := get("Cookie: a=1; bws_token="+token+"; b=2", "X-BWS-Token: "+token, "X_BWS_BCID: admin", "X-Other: x")
 	o := send(t, r, s.gate(t, Gate{}))
 	o.checkAllowed(t)

@@ -30,16 +30,26 @@ var (
 type site struct {
 	*bwstest.Service
 	service *Service
-	now     time.Time
+	clock   *ledgertest.Clock
 }
 
 func newSite(t testing.TB) *site {
 	t.Helper()
-	s := &site{now: start}
-	now := func() time.Time { return s.now }
-	s.Service = bwstest.New(bwstest.Config{Now: now})
-	s.service = newService(t, inProcess{s.Service}, now)
+	s := &site{clock: ledgertest.NewClock()}
+	s.Service = bwstest.New(bwstest.Config{Now: s.clock.Now})
+	s.service = newService(t, inProcess{s.Service}, s.clock.Now)
 	return s
+}
+
+// pass lets time pass, or sets the clock back.
+func (s *site) pass(d time.Duration) { s.clock.Advance(d) }
+
+// sync has the node look at its storage, as it does every few seconds.
+func (s *site) sync(t testing.TB) {
+	t.Helper()
+	if err := s.service.ledger.Sync(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // newService is a service as the app provisions it, but for the way to BWS, the clock, and whatever is edited.

@@ -57,7 +57,7 @@ func tokenAnswered(answer bwstest.Answer) func(*site) string {
 func tokenAfter(d time.Duration) func(*site) string {
 	return func(s *site) string {
 		token := s.goodToken()
-		s.now = s.now.Add(d)
+		s.pass(d)
 		return token
 	}
 }
@@ -193,7 +193,7 @@ func TestRateLimited(t *testing.T) {
 		t.Error("the client is not told when to come again")
 	}
 	calls := s.Calls("/result")
-	s.now = s.now.Add(defaultCacheTTL)
+	s.pass(defaultCacheTTL)
 	send(t, get("X-BWS-Token: "+known), gate).checkAllowed(t)
 	if got := s.Calls("/result") - calls; got != 1 {
 		t.Errorf("BWS was asked %d times about a known token, want 1", got)
