@@ -59,7 +59,7 @@ func (a *Admin) Routes() []caddy.AdminRoute {
 		return caddy.AdminRoute{Pattern: pattern, Handler: caddy.AdminHandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
 			if r.Method != method {
 				w.Header().Set("Allow", method)
-				return badRequest(http.StatusMethodNotAllowed, "%s: use %s", pattern, method)
+				return apiError(http.StatusMethodNotAllowed, "%s: use %s", pattern, method)
 			}
 			return handle(w, r)
 		})}
@@ -73,7 +73,8 @@ func (a *Admin) Routes() []caddy.AdminRoute {
 	}
 }
 
-func badRequest(status int, format string, args ...any) error {
+// apiError is an answer to whoever asked. What is in it is logged, too.
+func apiError(status int, format string, args ...any) error {
 	return caddy.APIError{HTTPStatus: status, Err: fmt.Errorf(format, args...)}
 }
 
@@ -84,9 +85,9 @@ func readBody(w http.ResponseWriter, r *http.Request, into any) error {
 		return nil
 	}
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return badRequest(http.StatusRequestEntityTooLarge, "the body is longer than %d bytes", maxAdminBody)
+		return apiError(http.StatusRequestEntityTooLarge, "the body is longer than %d bytes", maxAdminBody)
 	}
-	return badRequest(http.StatusBadRequest, "the body is not a JSON object with the members of this endpoint, each at most once")
+	return apiError(http.StatusBadRequest, "the body is not a JSON object with the members of this endpoint, each at most once")
 }
 
 func writeBody(w http.ResponseWriter, status int, body any) error {
@@ -108,11 +109,11 @@ func (a *Admin) names() []string { return slices.Sorted(maps.Keys(a.app.Services
 func (a *Admin) selected(name string) ([]string, error) {
 	switch _, configured := a.app.Services[name]; {
 	case len(a.app.Services) == 0:
-		return nil, badRequest(http.StatusNotFound, "no service is configured")
+		return nil, apiError(http.StatusNotFound, "no service is configured")
 	case name == "":
 		return a.names(), nil
 	case !configured:
-		return nil, badRequest(http.StatusNotFound, "no service of that name is configured")
+		return nil, apiError(http.StatusNotFound, "no service of that name is configured")
 	}
 	return []string{name}, nil
 }

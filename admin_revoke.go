@@ -39,17 +39,20 @@ func (a *Admin) revoke(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	var failed []string
 	for _, name := range names {
 		s := a.app.Services[name]
 		if asked.Token != "" {
 			s.verifier.Forget(verifier.KeyOf(strings.TrimSpace(asked.Token)))
 		}
 		if err := s.ledger.Revoke(r.Context(), subject); err != nil {
-			return caddy.APIError{
-				HTTPStatus: http.StatusServiceUnavailable, Err: err,
-				Message: "not stored: it is refused here until Caddy stops, and other nodes do not know of it; try again",
-			}
+			a.logger.Warn("a revocation cannot be stored", zap.String("service", name), zap.Error(err))
+			failed = append(failed, name)
 		}
+	}
+	if len(failed) > 0 {
+		return apiError(http.StatusServiceUnavailable, "not stored for the services %s: it is refused here until Caddy stops, "+
+			"and other nodes do not know of it; try again", strings.Join(failed, ", "))
 	}
 	a.logger.Info("revoked", zap.String("kind", kind), zap.Strings("services", names))
 	return writeBody(w, http.StatusOK, map[string]any{"revoked": kind, "services": names})
@@ -64,7 +67,7 @@ func (v *revocation) subject() (kind string, subject ledger.Subject, err error) 
 		}
 	}
 	if given != 1 {
-		return "", subject, badRequest(http.StatusBadRequest, "give one of session, token, bcid and service")
+		return "", subject, apiError(http.StatusBadRequest, "give one of session, token, bcid and service")
 	}
 	switch {
 	case v.Session != "":
@@ -76,7 +79,7 @@ func (v *revocation) subject() (kind string, subject ledger.Subject, err error) 
 	case v.BCID != "":
 		person, err := bws.ParseBCID(v.BCID)
 		if err != nil || !person.IsPerson() {
-			return "", subject, badRequest(http.StatusBadRequest, "bcid: write one person as storage/partition/class")
+			return "", subject, apiError(http.StatusBadRequest, "bcid: write one person as storage/partition/class")
 		}
 		return "bcid", ledger.OfPerson(evidence.PersonOf(person)), nil
 	}
@@ -87,7 +90,7 @@ func sessionSubject(id string) (ledger.Subject, error) {
 
 	decoded, err := hex.DecodeString(id)
 	if err != nil || len(decoded) != len(session.ID{}) {
-		return ledger.Subject{}, badRequest(http.StatusBadRequest, "session: write its id, %d hexadecimal digits", 2*len(session.ID{}))
+		return ledger.Subject{}, apiError(http.StatusBadRequest, "session: write its id, %d hexadecimal digits", 2*len(session.ID{}))
 	}
 	return ledger.OfSession(session.ID(decoded)), nil
 }
@@ -125,7 +128,7 @@ func (a *Admin) rotateKeys(ctx context.Context, name string) (*ledger.Key, error
 	key, err := a.app.Services[name].ledger.Keys(ledger.Sessions).Rotate(ctx)
 	switch {
 	case errors.Is(err, ledger.ErrTooManyKeys):
-		return nil, badRequest(http.StatusConflict, "service %s: there are too many keys; those that have ended go by themselves", name)
+		return nil, apiError(http.StatusConflict, "service %s: there are too many keys; those that have ended go by themselves", name)
 	case err != nil:
 		return nil, caddy.APIError{
 			HTTPStatus: http.StatusServiceUnavailable, Err: err, Message: "service " + name + ": the key cannot be stored; try again",

@@ -149,4 +149,9 @@ func BenchmarkServeHTTP(b *testing.B) {
 	} {
 		b.Run(name, func(b *testing.B) { serve(b, provision(b, bench.gate, bench.service), bench.header) })
 	}
+	keeping := Gate{Session: &Session{Idle: caddy.Duration(defaultLifetime)}}
+	session := strings.TrimPrefix(s.begin(b, s.gate(b, keeping)), "Cookie: ")
+	for name, jar := range map[string]string{"session": "theme=dark", "session, 2 KB jar": cookieJar("")} {
+		b.Run(name, func(b *testing.B) { serve(b, s.gate(b, keeping), "Cookie: "+session+"; "+jar) })
+	}
 }

@@ -73,11 +73,7 @@ func (g *Gate) judge(q *inquiry) policy.Decision {
 	}
 	decision := policy.Deny(cmp.Or(ended, policy.NoToken))
 	if held != nil {
-		inSession := q.demands.JudgeInSession(&held.Evidence, q.now)
-		if recalled == nil {
-			decision = inSession
-		}
-		if inSession.Allow {
+		if decision = q.demands.JudgeInSession(&held.Evidence, q.now); decision.Allow {
 			q.session = held
 		}
 	}
@@ -115,18 +111,17 @@ func (g *Gate) judgeAgain(q *inquiry, f *foundEvidence) policy.Decision {
 func (g *Gate) judgeToken(q *inquiry, held *session.Session, without policy.Decision) policy.Decision {
 	recalled := q.found
 	token, reason := findToken(g.sources(q.secure), func(header string) []string { return q.visit.header(q.Request, header) })
-	switch {
-	case reason == policy.NoToken, recalled != nil && recalled.token == token && g.Once == nil:
+	if reason == policy.NoToken || recalled != nil && recalled.token == token && g.Once == nil {
 		return without
-	case reason != "":
-		q.found = nil
-		return policy.Deny(reason)
 	}
-	f := foundEvidence{service: g.service, token: token}
-	if q.found = nil; len(token) > bws.MaxTokenLength {
+	q.found = nil
+	switch {
+	case reason != "":
+		return policy.Deny(reason)
+	case len(token) > bws.MaxTokenLength:
 		return policy.Deny(policy.MalformedToken)
 	}
-	f.key = verifier.KeyOf(token)
+	f := foundEvidence{service: g.service, token: token, key: verifier.KeyOf(token)}
 	if f.evidence, reason = g.service.verify(q.Request, token, f.key, g.spends(q.Request)); reason != "" {
 		return policy.Deny(reason)
 	}

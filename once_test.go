@@ -159,6 +159,11 @@ func TestOnceInTwoGates(t *testing.T) {
 	token := "X-BWS-Token: " + s.goodToken()
 	send(t, get(token), s.gate(t, onlyOnce), s.gate(t, onlyOnce), s.gate(t, Gate{})).checkAllowed(t)
 	send(t, get(token), s.gate(t, Gate{}), s.gate(t, onlyOnce)).checkDenied(t, http.StatusUnauthorized, "spent")
+
+	// The first only looks.
+	token = "X-BWS-Token: " + s.goodToken()
+	send(t, get(token), s.gate(t, oncePost), s.gate(t, onlyOnce)).checkAllowed(t)
+	send(t, get(token), s.gate(t, oncePost)).checkDenied(t, http.StatusUnauthorized, "spent")
 }
 
 // A session is no evidence where a token is good for one request.

@@ -419,7 +419,7 @@ func TestSessionThroughSeveralGates(t *testing.T) {
 	s := newSite(t)
 	long, short := s.gate(t, Gate{Session: &Session{Lifetime: caddy.Duration(time.Hour)}}), s.gate(t, keeping)
 	plain := s.gate(t, Gate{})
-	cookie := s.begin(t, long)
+	cookie := send(t, get("X-BWS-Token: "+s.goodToken()), long, short).session(t)
 	o := send(t, get(cookie), long, short, plain)
 	o.checkAllowed(t)
 	o.checkNotSet(t)

@@ -3,6 +3,7 @@ package integration
 import (
 	"net/http"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -37,15 +38,33 @@ const reasonSite = `{addr} {
 		require challenge
 	}
 	bws /tight* tight
+	bws /once* {
+		once
+	}
+	bws /idle* {
+		session 1m {
+			idle 1s
+		}
+	}
+	bws /broken* broken {
+		once
+	}
 	bws /plain*
+	@noted path /once* /idle*
+	respond @noted "no proxy, which would log the identity headers"
 	reverse_proxy {app}
 }`
 
-// reasonServices are the service of most gates and one that hears each client once.
-func reasonServices(endpoint string) string {
+// reasonServices are the service of most gates, one that hears each client once, and one whose storage is none.
+func reasonServices(t *testing.T, endpoint string) string {
 	const timeout = "timeout 500ms"
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	return serviceOption("", endpoint, timeout, "max_inflight 1", "client_rate 1000 1s") +
-		serviceOption("tight", endpoint, timeout, "client_rate 1 1h")
+		serviceOption("tight", endpoint, timeout, "client_rate 1 1h") +
+		serviceOption("broken", endpoint, timeout, "storage file_system "+file)
 }
 
 // denialRow is a request that would be allowed but for one thing.
@@ -148,6 +167,12 @@ func denialRows() []denialRow {
 		{"not_live", "/plain", forbidden, false, tokenOf(bwstest.TokenSpec{BCID: alice, Task: bws.TaskVerify | 3}, performed)},
 		{"no_challenge", "/challenge", forbidden, false, good},
 
+		{"too_early", "/once", http.StatusTooEarly, false, func(s *bwstest.Server) []string { return append(good(s), "Early-Data: 1") }},
+		{"ledger_unavailable", "/broken", http.StatusServiceUnavailable, false, good},
+		{"spent", "/once", unauthorized, false, good},
+		{"revoked", "/plain", unauthorized, false, good},
+		{"session_expired", "/idle", unauthorized, false, good},
+
 		{"rate_limited", "/tight", http.StatusTooManyRequests, true, good},
 		{"service_busy", "/plain", http.StatusServiceUnavailable, true, good},
 		{"service_unavailable", "/plain", http.StatusServiceUnavailable, true, answered(down, down)},
@@ -161,19 +186,27 @@ func denialRows() []denialRow {
 // Every denial reason, in a running Caddy.
 func TestEveryReason(t *testing.T) {
 	service, app := bwstest.NewServer(t, bwstest.Config{}), newApp(t)
-	c := startCaddy(t, reasonServices(service.URL), strings.ReplaceAll(reasonSite, "{app}", app.Listener.Addr().String()))
+	c := startCaddy(t, reasonServices(t, service.URL), strings.ReplaceAll(reasonSite, "{app}", app.Listener.Addr().String()))
 	provoked := make(map[string]bool)
 	for _, row := range denialRows() {
 		provoked[row.reason] = true
 		t.Run(row.reason, func(t *testing.T) {
+			headers, path := row.headers(service), row.path+"/"+row.reason
 			switch row.reason {
 			case "rate_limited":
 				do(t, http.MethodGet, "http://"+c.Addr+row.path, failing("")(service)...)
 			case "service_busy":
 				defer occupy(t, c, service)()
+			case "spent":
+				do(t, http.MethodGet, "http://"+c.Addr+row.path, headers...)
+			case "revoked":
+				token := strings.TrimPrefix(headers[0], "X-BWS-Token: ")
+				// The broken service is the only one that cannot store it.
+				post(t, "http://"+c.Admin+"/bws/revoke", `{"token":"`+token+`"}`, http.StatusServiceUnavailable)
+			case "session_expired":
+				headers = expiredSession(t, "http://"+c.Addr+row.path, headers)
 			}
 			app.take()
-			headers, path := row.headers(service), row.path+"/"+row.reason
 			checkDenial(t, do(t, http.MethodGet, "http://"+c.Addr+path, headers...), row)
 			if reached := app.take(); len(reached) > 0 {
 				t.Errorf("the app is reached: %+v", reached)
@@ -186,6 +219,31 @@ func TestEveryReason(t *testing.T) {
 		if !provoked[reason] && reason != "internal_error" {
 			t.Errorf("nothing provokes %s", reason)
 		}
+	}
+}
+
+// expiredSession begins a session, waits for its end, and returns it.
+func expiredSession(t *testing.T, url string, token []string) []string {
+	t.Helper()
+	cookies := do(t, http.MethodGet, url, token...).Cookies()
+	if len(cookies) != 1 {
+		t.Fatalf("got %d cookies", len(cookies))
+	}
+	session := "Cookie: " + cookies[0].Name + "=" + cookies[0].Value
+	eventually(t, "the session to end", func() bool {
+		return do(t, http.MethodGet, url, session).reason() == "session_expired"
+	})
+	return []string{session}
+}
+
+func post(t *testing.T, url, body string, status int) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := send(t, r); got.StatusCode != status {
+		t.Fatalf("got %d %s", got.StatusCode, got.Body)
 	}
 }
 
