@@ -151,7 +151,7 @@ func BenchmarkServeHTTP(b *testing.B) {
 	}
 	keeping := Gate{Session: &Session{Idle: caddy.Duration(defaultLifetime)}}
 	session := strings.TrimPrefix(s.begin(b, s.gate(b, keeping)), "Cookie: ")
-	for name, jar := range map[string]string{"session": "theme=dark", "session, 2 KB jar": cookieJar("")} {
+	for name, jar := range map[string]string{"session": "theme=dark", "session, 2 KB jar": "jar=" + strings.Repeat("x", 2000)} {
 		b.Run(name, func(b *testing.B) { serve(b, s.gate(b, keeping), "Cookie: "+session+"; "+jar) })
 	}
 }

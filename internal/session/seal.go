@@ -59,7 +59,7 @@ func Seal(keys Keys, at *Place, s *Session) (string, error) {
 	sealed = sealed[:len(sealed)+chacha20poly1305.NonceSizeX]
 	nonce := sealed[len(sealed)-chacha20poly1305.NonceSizeX:]
 	_, _ = rand.Read(nonce) // never fails
-	sealed = aead.Seal(sealed, nonce, s.encode(make([]byte, 0, MaxLength)), at.authenticated(make([]byte, 0, MaxLength)))
+	sealed = aead.Seal(sealed, nonce, s.encode(make([]byte, 0, MaxLength)), at.authenticated(make([]byte, 0, at.authenticatedLength())))
 	return encoding.EncodeToString(sealed), nil
 }
 
@@ -71,7 +71,8 @@ func Open(ctx context.Context, keys Keys, at *Place, value string) (*Session, bo
 		return nil, false
 	}
 	var text [MaxLength]byte
-	room := make([]byte, 0, 2*MaxLength) // in one piece, since it all has to lie on the heap
+	// In one piece, since it all has to lie on the heap.
+	room := make([]byte, 0, encoding.DecodedLen(len(value))+at.authenticatedLength())
 	sealed, err := encoding.AppendDecode(room, text[:copy(text[:], value)])
 	if err != nil || len(sealed) < overhead || sealed[0] != version {
 		return nil, false
@@ -95,6 +96,11 @@ func Open(ctx context.Context, keys Keys, at *Place, value string) (*Session, bo
 func cipherOf(key *ledger.Key) (cipher.AEAD, error) {
 	secret := key.Secret()
 	return chacha20poly1305.NewX(secret[:])
+}
+
+// authenticatedLength is how much authenticated writes.
+func (p *Place) authenticatedLength() int {
+	return 1 + 2 + len(purpose) + 2 + len(p.Host) + 2 + len(p.Service) + 2 + len(p.Cookie)
 }
 
 // authenticated writes what a sealed session belongs to. Each part says how long it is, so that no two places are written alike.
