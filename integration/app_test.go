@@ -87,6 +87,16 @@ func send(t *testing.T, r *http.Request) *answer {
 	return &answer{response, string(body)}
 }
 
+// begin returns the session that a token begins, as a header.
+func begin(t *testing.T, url string, token []string) string {
+	t.Helper()
+	cookies := do(t, http.MethodGet, url, token...).Cookies()
+	if len(cookies) != 1 {
+		t.Fatalf("got %d cookies", len(cookies))
+	}
+	return "Cookie: " + cookies[0].Name + "=" + cookies[0].Value
+}
+
 // sendRaw sends bytes that Go's client would tidy up or refuse, with \n for line ends, and reads one answer.
 func sendRaw(t *testing.T, addr, request string) *answer {
 	t.Helper()

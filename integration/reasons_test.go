@@ -225,11 +225,7 @@ func TestEveryReason(t *testing.T) {
 // expiredSession begins a session, waits for its end, and returns it.
 func expiredSession(t *testing.T, url string, token []string) []string {
 	t.Helper()
-	cookies := do(t, http.MethodGet, url, token...).Cookies()
-	if len(cookies) != 1 {
-		t.Fatalf("got %d cookies", len(cookies))
-	}
-	session := "Cookie: " + cookies[0].Name + "=" + cookies[0].Value
+	session := begin(t, url, token)
 	eventually(t, "the session to end", func() bool {
 		return do(t, http.MethodGet, url, session).reason() == "session_expired"
 	})

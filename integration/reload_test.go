@@ -25,26 +25,8 @@ const (
 // behind.
 func TestReloads(t *testing.T) {
 	service := bwstest.NewServer(t, bwstest.Config{})
-	addr, admin := freeAddr(t), freeAddr(t)
-	config := func(generation int, gate string) string {
-		return fmt.Sprintf(`{
-	admin %s
-	auto_https off
-	bws {
-		endpoint %s
-		app_id %s
-		app_secret %s
-		cache_ttl 10m
-	}
-}
-http://%s {
-	header X-Generation %d
-	%s
-	respond "app"
-}
-`, admin, service.URL, bwstest.AppID, bwstest.AppSecret, addr, generation, gate)
-	}
-	c := &caddyProcess{t: t, Addr: addr, Admin: admin}
+	c := &caddyProcess{t: t, Addr: freeAddr(t), Admin: freeAddr(t)}
+	config := func(generation int, gate string) string { return c.generation(service.URL, generation, gate) }
 	c.run(config(0, "bws"))
 	c.reload(config(1, ""))
 	ungated := c.goroutines()
@@ -52,21 +34,8 @@ http://%s {
 
 	headers := good(service)
 	stop, served, unanswered := underLoad(t, c, headers)
-	for generation := range 10 {
-		c.reload(config(generation, "bws"))
-	}
-	goroutines, heap := c.goroutines(), c.heap()
-	for generation := range reloads {
-		c.reload(config(generation, "bws"))
-	}
-	if got := c.goroutines(); got > goroutines+sparedGoroutines {
-		t.Errorf("%d goroutines, %d before", got, goroutines)
-	}
-	if got := c.heap(); got > heap+sparedHeap {
-		t.Errorf("%d bytes of heap, %d before", got, heap)
-	}
+	c.reloadOften(config, "bws")
 	stop()
-	t.Logf("%d requests served; goroutines %d, then %d; heap %d KB, then %d KB", served.Load(), goroutines, c.goroutines(), heap>>10, c.heap()>>10)
 	if served.Load() < reloads || unanswered.Load() > reloads/2 {
 		t.Errorf("%d requests were served, and %d had no answer", served.Load(), unanswered.Load())
 	}
@@ -78,9 +47,75 @@ http://%s {
 	eventually(t, "what belongs to the gate is freed", func() bool { return c.goroutines() <= ungated+sparedGoroutines/5 })
 	// The service is still configured, but its runtime was given up and remembers nothing.
 	c.reload(strings.Replace(config(0, "bws"), "cache_ttl 10m", "cache_ttl 9m", 1))
-	if got := do(t, http.MethodGet, "http://"+addr, headers...); got.StatusCode != http.StatusOK || service.Calls("/result") != 2 {
+	if got := do(t, http.MethodGet, "http://"+c.Addr, headers...); got.StatusCode != http.StatusOK || service.Calls("/result") != 2 {
 		t.Errorf("got %d %s after %d calls, want another one", got.StatusCode, got.Body, service.Calls("/result"))
 	}
+}
+
+// Sessions too, whose keys and revocations lie in the storage that each configuration brings along.
+func TestReloadsKeepSessions(t *testing.T) {
+	const gate = "bws {\n\t\tsession 30m {\n\t\t\tidle 10m\n\t\t}\n\t}"
+	service := bwstest.NewServer(t, bwstest.Config{})
+	c := &caddyProcess{t: t, Addr: freeAddr(t), Admin: freeAddr(t)}
+	config := func(generation int, gate string) string { return c.generation(service.URL, generation, gate) }
+	c.run(config(0, gate))
+	session, revoked := begin(t, "http://"+c.Addr, good(service)), begin(t, "http://"+c.Addr, good(service))
+
+	stop, served, unanswered := underLoad(t, c, []string{session})
+	c.reloadOften(config, gate)
+	stop()
+	if served.Load() < reloads || unanswered.Load() > reloads/2 {
+		t.Errorf("%d requests were served, and %d had no answer", served.Load(), unanswered.Load())
+	}
+	if calls := service.Calls("/result"); calls != 2 {
+		t.Errorf("BWS was asked %d times, want once for each session", calls)
+	}
+
+	do(t, http.MethodPost, "http://"+c.Addr+"/logout", revoked)
+	c.reload(config(0, gate))
+	if got := do(t, http.MethodGet, "http://"+c.Addr, revoked); got.reason() != "revoked" {
+		t.Errorf("a revoked session got %d %s after a reload", got.StatusCode, got.Body)
+	}
+}
+
+// generation is one of the configurations that replace each other.
+func (c *caddyProcess) generation(endpoint string, generation int, gate string) string {
+	return fmt.Sprintf(`{
+	admin %s
+	auto_https off
+	bws {
+		endpoint %s
+		app_id %s
+		app_secret %s
+		cache_ttl 10m
+	}
+}
+http://%s {
+	header X-Generation %d
+	bws_logout /logout
+	%s
+	respond "app"
+}
+`, c.Admin, endpoint, bwstest.AppID, bwstest.AppSecret, c.Addr, generation, gate)
+}
+
+// reloadOften reloads until nothing must grow any more, and then a hundred times, without growth.
+func (c *caddyProcess) reloadOften(config func(int, string) string, gate string) {
+	c.t.Helper()
+	for generation := range 10 {
+		c.reload(config(generation, gate))
+	}
+	goroutines, heap := c.goroutines(), c.heap()
+	for generation := range reloads {
+		c.reload(config(generation, gate))
+	}
+	if got := c.goroutines(); got > goroutines+sparedGoroutines {
+		c.t.Errorf("%d goroutines, %d before", got, goroutines)
+	}
+	if got := c.heap(); got > heap+sparedHeap {
+		c.t.Errorf("%d bytes of heap, %d before", got, heap)
+	}
+	c.t.Logf("goroutines %d, then %d; heap %d KB, then %d KB", goroutines, c.goroutines(), heap>>10, c.heap()>>10)
 }
 
 // underLoad sends requests until it is told to stop. None may be denied or fail. A connection that waits to be accepted when

@@ -54,6 +54,12 @@ func (l *lab) take(ctx context.Context, port int, row row, warmUp, each time.Dur
 	if err := want(ctx, port, headers, http.StatusOK); err != nil {
 		return sample{}, err
 	}
+	if row.keeps {
+		var err error
+		if headers, err = begin(ctx, port, headers); err != nil {
+			return sample{}, err
+		}
+	}
 	if warmUp > 0 {
 		if _, err := wrk(ctx, port, headers, many, warmUp); err != nil {
 			return sample{}, err

@@ -16,12 +16,15 @@ type row struct {
 	directives string
 	// headers are those of a request with a token.
 	headers func(token string) http.Header
+	// keeps says that the first request begins a session, which those that are measured have in place of the token.
+	keeps bool
 }
 
 const (
 	ungated = iota // what the others are compared with
 	gate
 	gateHeader
+	gateSession
 	basicAuth
 	adapterCached
 	adapterUncached
@@ -29,12 +32,13 @@ const (
 
 // All requests have the token and 2 KB of other cookies, so that they cost the same to read.
 var rows = []row{
-	ungated:         {"ungated", "", inCookie},
-	gate:            {"`bws`, token in a cookie", gateOf("default"), inCookie},
-	gateHeader:      {"`bws`, token in a header", gateOf("default"), inHeader},
-	basicAuth:       {"`basic_auth`", "basic_auth {\n\t\talice " + hashOfSecret + "\n\t}", withPassword},
-	adapterCached:   {"`forward_auth` to an adapter with a cache", forwardAuth("/cached"), inCookie},
-	adapterUncached: {"`forward_auth` to an adapter without a cache", forwardAuth("/"), inCookie},
+	ungated:         {"ungated", "", inCookie, false},
+	gate:            {"`bws`, token in a cookie", gateOf("default"), inCookie, false},
+	gateHeader:      {"`bws`, token in a header", gateOf("default"), inHeader, false},
+	gateSession:     {"`bws`, session", "bws {\n\t\tbcid bws/1/*\n\t\tsession 1h {\n\t\t\tidle 30m\n\t\t}\n\t}", inCookie, true},
+	basicAuth:       {"`basic_auth`", "basic_auth {\n\t\talice " + hashOfSecret + "\n\t}", withPassword, false},
+	adapterCached:   {"`forward_auth` to an adapter with a cache", forwardAuth("/cached"), inCookie, false},
+	adapterUncached: {"`forward_auth` to an adapter without a cache", forwardAuth("/"), inCookie, false},
 }
 
 // hashOfSecret is what caddy hash-password makes of "secret".
@@ -55,8 +59,10 @@ func jar(prefix string) string {
 	return b.String()
 }
 
-func inCookie(token string) http.Header {
-	return http.Header{"Cookie": {jar("a") + "bws_token=" + token + "; " + jar("b") + "lang=en"}}
+func inCookie(token string) http.Header { return withCookie("bws_token", token) }
+
+func withCookie(name, value string) http.Header {
+	return http.Header{"Cookie": {jar("a") + name + "=" + value + "; " + jar("b") + "lang=en"}}
 }
 
 func inHeader(token string) http.Header {
@@ -88,8 +94,8 @@ type table struct {
 }
 
 var tables = []table{
-	{title: "A static answer", app: static, rows: []int{ungated, gate, gateHeader, basicAuth, adapterCached, adapterUncached}},
-	{title: "An app behind `reverse_proxy`", app: proxied, rows: []int{ungated, gate, basicAuth, adapterCached, adapterUncached}},
+	{title: "A static answer", app: static, rows: []int{ungated, gate, gateHeader, gateSession, basicAuth, adapterCached, adapterUncached}},
+	{title: "An app behind `reverse_proxy`", app: proxied, rows: []int{ungated, gate, gateSession, basicAuth, adapterCached, adapterUncached}},
 	{
 		title: "A static answer, with a BWS that takes 20 ms", app: static, rows: []int{ungated, gate, adapterUncached},
 		delay: 20 * time.Millisecond, short: true,

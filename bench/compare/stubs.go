@@ -89,19 +89,41 @@ func (s *stubs) result(w http.ResponseWriter, _ *http.Request) {
 // client keeps a connection open for each request of a herd.
 var client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: herd}, Timeout: time.Minute}
 
-// get sends one request, and returns the status of its answer.
-func get(ctx context.Context, port int, headers http.Header) (int, error) {
+// exchange sends one request, and returns its answer without the body.
+func exchange(ctx context.Context, port int, headers http.Header) (*http.Response, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address(port)+"/", nil)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	request.Header = headers
 	response, err := client.Do(request)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	_, _ = io.Copy(io.Discard, response.Body)
-	return response.StatusCode, response.Body.Close()
+	return response, response.Body.Close()
+}
+
+// get sends one request, and returns the status of its answer.
+func get(ctx context.Context, port int, headers http.Header) (int, error) {
+	response, err := exchange(ctx, port, headers)
+	if err != nil {
+		return 0, err
+	}
+	return response.StatusCode, nil
+}
+
+// begin sends one request with a token, and returns the headers of those that have the session which that has begun.
+func begin(ctx context.Context, port int, headers http.Header) (http.Header, error) {
+	response, err := exchange(ctx, port, headers)
+	if err != nil {
+		return nil, err
+	}
+	cookies := response.Cookies()
+	if len(cookies) != 1 {
+		return nil, fmt.Errorf("the answer on port %d sets %d cookies instead of one", port, len(cookies))
+	}
+	return withCookie(cookies[0].Name, cookies[0].Value), nil
 }
 
 // want sends one request, and says so if it is answered in another way than it should be.
