@@ -92,6 +92,7 @@ func (s *Service) loadStorage(ctx caddy.Context) (certmagic.Storage, string, err
 		}
 		return storage, fmt.Sprintf("%T %p", storage, storage), nil
 	}
+	description := string(s.StorageRaw) // loading empties it
 	module, err := ctx.LoadModule(s, "StorageRaw")
 	if err != nil {
 		return nil, "", fmt.Errorf("loading storage: %w", err)
@@ -104,7 +105,7 @@ func (s *Service) loadStorage(ctx caddy.Context) (certmagic.Storage, string, err
 	if err != nil {
 		return nil, "", fmt.Errorf("storage: %w", err)
 	}
-	return storage, string(s.StorageRaw), nil
+	return storage, description, nil
 }
 
 // isUnset reports whether a module is not given; an empty object is what a configuration has that spells every option out.

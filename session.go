@@ -223,6 +223,7 @@ func (g *Gate) keepSession(w http.ResponseWriter, q *inquiry) {
 	}
 	cookie := g.sessions.cookie(q.secure)
 	place := g.service.placeOf(q.Request, cookie)
+	g.service.ledger.Ready(q.Context()) // there is no key before
 	value, err := session.Seal(g.service.ledger.Keys(ledger.Sessions), &place, &s)
 	if err != nil {
 		// The ledger reports the storage that is the cause, and the token goes on being good.
