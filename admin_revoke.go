@@ -39,13 +39,14 @@ func (a *Admin) revoke(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	ctx := context.WithoutCancel(r.Context()) // also if the client does not wait for it
 	var failed []string
 	for _, name := range names {
 		s := a.app.Services[name]
 		if asked.Token != "" {
 			s.verifier.Forget(verifier.KeyOf(strings.TrimSpace(asked.Token)))
 		}
-		if err := s.ledger.Revoke(r.Context(), subject); err != nil {
+		if err := s.ledger.Revoke(ctx, subject); err != nil {
 			a.logger.Warn("a revocation cannot be stored", zap.String("service", name), zap.Error(err))
 			failed = append(failed, name)
 		}
@@ -87,7 +88,6 @@ func (v *revocation) subject() (kind string, subject ledger.Subject, err error) 
 }
 
 func sessionSubject(id string) (ledger.Subject, error) {
-
 	decoded, err := hex.DecodeString(id)
 	if err != nil || len(decoded) != len(session.ID{}) {
 		return ledger.Subject{}, apiError(http.StatusBadRequest, "session: write its id, %d hexadecimal digits", 2*len(session.ID{}))

@@ -55,14 +55,15 @@ func (g *Gate) deny(w http.ResponseWriter, q *inquiry) error {
 		c.Write(g.logFields(r, v)...)
 	}
 	d := denialOf(reason)
-	g.setDenialHeaders(w.Header(), r, d, reason)
+	maxAge := g.maxAge(reason)
+	d.setHeaders(w.Header(), r, reason, maxAge)
 	switch {
 	case d.isForClient() && g.mayHaveSession(q):
 		return d.writeDetour(w, r, reason)
 	case g.Deny != nil && g.Deny.Mode == denyError:
 		return caddyhttp.Error(d.status, errors.New("bws: "+string(reason)))
 	case !isNavigation(r):
-		return d.writeProblem(w, r, reason, g.maxAge(reason))
+		return d.writeProblem(w, r, reason, maxAge)
 	case g.redirectTo != "" && d.isForClient():
 		w.Header().Set("Location", g.redirectTo)
 		w.WriteHeader(http.StatusSeeOther)
@@ -71,7 +72,7 @@ func (g *Gate) deny(w http.ResponseWriter, q *inquiry) error {
 	return d.writePage(w, r, reason)
 }
 
-func (g *Gate) setDenialHeaders(header http.Header, r *http.Request, d denial, reason policy.Reason) {
+func (d denial) setHeaders(header http.Header, r *http.Request, reason policy.Reason, maxAge int) {
 	header.Set("Cache-Control", "no-store")
 	if d.retryAfter > 0 {
 		header.Set("Retry-After", strconv.Itoa(int(d.retryAfter/time.Second)))
@@ -80,8 +81,8 @@ func (g *Gate) setDenialHeaders(header http.Header, r *http.Request, d denial, r
 		return
 	}
 	challenge := `BWS realm="` + realm(r) + `", error="` + string(reason) + `"`
-	if age := g.maxAge(reason); age > 0 {
-		challenge += `, max_age="` + strconv.Itoa(age) + `"`
+	if maxAge > 0 {
+		challenge += `, max_age="` + strconv.Itoa(maxAge) + `"`
 	}
 	header.Add("WWW-Authenticate", challenge)
 }

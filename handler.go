@@ -38,13 +38,13 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 	q.demands.Persons = g.persons.resolve(v, repl)
 
 	g.identity.strip(r)
-	decision := g.judge(&q)
+	decision := g.judge(&q) //nolint:contextcheck // the request has the context
 	g.credentials.take(r, v)
 	v.conclude(decision, q.evidence(), g.service.now())
 
 	switch {
 	case decision.Allow:
-		g.admit(w, &q, repl)
+		g.admit(w, &q, repl) //nolint:contextcheck // the request has the context
 	case g.ReportOnly:
 		g.reportDenial(r, v)
 	default:

@@ -2,6 +2,7 @@ package caddybws
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -110,6 +111,7 @@ func (l *Logout) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.H
 	}
 	if reason := l.end(r, secure, cookie); reason != "" {
 		d := denialOf(reason)
+		d.setHeaders(header, r, reason, 0)
 		if isNavigation(r) {
 			return d.writePage(w, r, reason)
 		}
@@ -160,33 +162,47 @@ func isSameOrigin(from string, r *http.Request, secure bool) bool {
 	return err == nil && u.Scheme == scheme && u.User == nil && strings.EqualFold(u.Host, r.Host)
 }
 
-// end revokes the sessions and tokens that the request carries. It returns the reason why something may still be good.
+// end revokes the sessions and tokens that the request carries, also if the client does not wait for it. It returns the reason why
+// something may still be good.
 func (l *Logout) end(r *http.Request, secure bool, cookie *sessionCookie) policy.Reason {
+	r = r.WithContext(context.WithoutCancel(r.Context()))
 	v := visitOf(r, r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer))
-	place := l.service.placeOf(r, cookie)
-	ended := make(map[session.ID]bool)
-	for value := range (TokenSource{Cookie: cookie.name}).values(v.header(r, "Cookie")) {
-		if s, ok := session.Open(r.Context(), l.service.ledger.Keys(ledger.Sessions), &place, value); ok {
-			ended[s.ID] = true
-		}
-	}
+	ended := make(map[session.ID]bool) // false for what is not worth it
+	trouble := l.endSessions(r, v, cookie, ended) //nolint:contextcheck // the request has the context
 	for _, source := range defaultSources(secure) {
 		for token := range source.values(v.header(r, source.headerName())) {
 			key := verifier.KeyOf(token)
-			if !ended[session.IDOf(key)] {
-				accepted, reason := l.accepted(r, token, key)
-				if reason != "" {
-					return reason
+			id := session.IDOf(key)
+			if _, known := ended[id]; !known { // else proven by its session, or looked at before
+				var reason policy.Reason
+				if ended[id], reason = l.accepted(r, token, key); ended[id] {
+					reason = l.revoke(r, id)
 				}
-				if !accepted {
-					continue
-				}
+				trouble = cmp.Or(trouble, reason)
 			}
-			l.service.verifier.Forget(key)
-			ended[session.IDOf(key)] = true
+			if ended[id] {
+				l.service.verifier.Forget(key)
+			}
 		}
 	}
-	return l.revoke(r, ended)
+	if c := l.logger.Check(zap.InfoLevel, "logged out"); c != nil {
+		c.Write(zap.String("service", cmp.Or(l.Service, defaultService)), zap.String("reason", string(trouble)),
+			zap.String("client_ip", clientIP(r)))
+	}
+	return trouble
+}
+
+// endSessions revokes the sessions, and notes which those are.
+func (l *Logout) endSessions(r *http.Request, v *visit, cookie *sessionCookie, ended map[session.ID]bool) (trouble policy.Reason) {
+	place := l.service.placeOf(r, cookie)
+	for value := range (TokenSource{Cookie: cookie.name}).values(v.header(r, "Cookie")) {
+		s, ok := session.Open(r.Context(), l.service.ledger.Keys(ledger.Sessions), &place, value)
+		if ok && !ended[s.ID] {
+			ended[s.ID] = true
+			trouble = cmp.Or(trouble, l.revoke(r, s.ID))
+		}
+	}
+	return trouble
 }
 
 // accepted reports whether BWS accepts a token: what anybody has invented is not worth a revocation that all nodes must keep.
@@ -203,20 +219,15 @@ func (l *Logout) accepted(r *http.Request, token string, key verifier.Key) (bool
 		return true, ""
 	case evidence.Rejected:
 		return false, ""
+	default:
 	}
 	return false, new(policy.Policy).Judge(e, l.service.now()).Reason
 }
 
-func (l *Logout) revoke(r *http.Request, ended map[session.ID]bool) policy.Reason {
-	for id := range ended {
-		if err := l.service.ledger.Revoke(r.Context(), ledger.OfSession(id)); err != nil {
-			l.logger.Warn("a session cannot be revoked on the other nodes", zap.Error(err))
-			return policy.LedgerUnavailable
-		}
-	}
-	if c := l.logger.Check(zap.InfoLevel, "logged out"); c != nil {
-		c.Write(zap.String("service", cmp.Or(l.Service, defaultService)), zap.Int("sessions", len(ended)),
-			zap.String("client_ip", clientIP(r)))
+func (l *Logout) revoke(r *http.Request, id session.ID) policy.Reason {
+	if err := l.service.ledger.Revoke(r.Context(), ledger.OfSession(id)); err != nil {
+		l.logger.Warn("a session cannot be revoked on the other nodes", zap.Error(err))
+		return policy.LedgerUnavailable
 	}
 	return ""
 }

@@ -89,37 +89,33 @@ func (s *stubs) result(w http.ResponseWriter, _ *http.Request) {
 // client keeps a connection open for each request of a herd.
 var client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: herd}, Timeout: time.Minute}
 
-// exchange sends one request, and returns its answer without the body.
-func exchange(ctx context.Context, port int, headers http.Header) (*http.Response, error) {
+// exchange sends one request, and returns the status of its answer and the cookies it sets.
+func exchange(ctx context.Context, port int, headers http.Header) (int, []*http.Cookie, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address(port)+"/", nil)
 	if err != nil {
-		return nil, err
+		return 0, nil, err
 	}
 	request.Header = headers
 	response, err := client.Do(request)
 	if err != nil {
-		return nil, err
+		return 0, nil, err
 	}
 	_, _ = io.Copy(io.Discard, response.Body)
-	return response, response.Body.Close()
+	return response.StatusCode, response.Cookies(), response.Body.Close()
 }
 
 // get sends one request, and returns the status of its answer.
 func get(ctx context.Context, port int, headers http.Header) (int, error) {
-	response, err := exchange(ctx, port, headers)
-	if err != nil {
-		return 0, err
-	}
-	return response.StatusCode, nil
+	status, _, err := exchange(ctx, port, headers)
+	return status, err
 }
 
 // begin sends one request with a token, and returns the headers of those that have the session which that has begun.
 func begin(ctx context.Context, port int, headers http.Header) (http.Header, error) {
-	response, err := exchange(ctx, port, headers)
+	_, cookies, err := exchange(ctx, port, headers)
 	if err != nil {
 		return nil, err
 	}
-	cookies := response.Cookies()
 	if len(cookies) != 1 {
 		return nil, fmt.Errorf("the answer on port %d sets %d cookies instead of one", port, len(cookies))
 	}
