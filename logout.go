@@ -167,7 +167,7 @@ func isSameOrigin(from string, r *http.Request, secure bool) bool {
 func (l *Logout) end(r *http.Request, secure bool, cookie *sessionCookie) policy.Reason {
 	r = r.WithContext(context.WithoutCancel(r.Context()))
 	v := visitOf(r, r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer))
-	ended := make(map[session.ID]bool) // false for what is not worth it
+	ended := make(map[session.ID]bool)            // false for what is not worth it
 	trouble := l.endSessions(r, v, cookie, ended) //nolint:contextcheck // the request has the context
 	for _, source := range defaultSources(secure) {
 		for token := range source.values(v.header(r, source.headerName())) {
