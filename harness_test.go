@@ -70,10 +70,8 @@ func newService(
 	}
 	v := verifier.New(config)
 	t.Cleanup(v.Close)
-	s := &Service{
-		client: client, verifier: v, logger: zap.NewNop(), now: now,
-		identity: identityOf(client.Endpoint(), client.AppID()), grace: defaultStorageGrace,
-	}
+	s := &Service{client: client, verifier: v, logger: zap.NewNop(), now: now, grace: defaultStorageGrace}
+	s.setIdentity()
 	s.ledger = ledger.New(ledger.Config{Storage: new(ledgertest.Memory), ServiceID: s.identity, Now: now})
 	if err := s.ledger.Sync(t.Context()); err != nil {
 		t.Fatal(err)

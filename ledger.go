@@ -49,7 +49,7 @@ func (s *Service) acquireLedger(ctx caddy.Context) error {
 		return err
 	}
 	s.grace = cmp.Or(time.Duration(s.StorageGrace), defaultStorageGrace)
-	s.identity = identityOf(s.client.Endpoint(), s.client.AppID())
+	s.setIdentity()
 	where := sha256.Sum256([]byte(description))
 	key := hex.EncodeToString(s.identity[:]) + hex.EncodeToString(where[:])
 	value, _, err := ledgers.LoadOrNew(key, func() (caddy.Destructor, error) {
@@ -111,9 +111,10 @@ func (s *Service) loadStorage(ctx caddy.Context) (certmagic.Storage, string, err
 // isUnset reports whether a module is not given; an empty object is what a configuration has that spells every option out.
 func isUnset(raw json.RawMessage) bool { return len(raw) == 0 || string(raw) == "{}" }
 
-// identityOf names a service in the same way on all nodes.
-func identityOf(endpoint, appID string) [32]byte {
-	return sha256.Sum256([]byte("caddy-bws service\n" + endpoint + "\n" + appID))
+// setIdentity names the service in the same way on all nodes.
+func (s *Service) setIdentity() {
+	s.identity = sha256.Sum256([]byte("caddy-bws service\n" + s.client.Endpoint() + "\n" + s.client.AppID()))
+	s.sealedFor = string(s.identity[:])
 }
 
 // knowsRevocations reports whether what has been revoked is known well enough to open sessions. Right after the start it waits

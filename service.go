@@ -86,7 +86,9 @@ type Service struct {
 	now      func() time.Time
 	// identity is the same for the same service on all nodes.
 	identity [32]byte
-	grace    time.Duration
+	// sealedFor is identity as a part of what sealed values are bound to.
+	sealedFor string
+	grace     time.Duration
 	// runtimeKey is what the service's runtime is shared by, empty if the service holds none.
 	runtimeKey string
 	shared     sharing

@@ -152,7 +152,7 @@ func (c *sessionCookie) set(header http.Header, value string, left time.Duration
 
 // placeOf is where a session of this service is good.
 func (s *Service) placeOf(r *http.Request, cookie *sessionCookie) session.Place {
-	return session.Place{Host: hostOf(r), Service: s.identity, Cookie: cookie.name}
+	return session.Place{Host: hostOf(r), Service: s.sealedFor, Cookie: cookie.name}
 }
 
 // hostOf is the host as the browser knows it.

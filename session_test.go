@@ -13,6 +13,7 @@ import (
 	"github.com/caddy-bws/caddy-bws/bws/bwstest"
 	"github.com/caddy-bws/caddy-bws/internal/ledger"
 	"github.com/caddy-bws/caddy-bws/internal/ledger/ledgertest"
+	"github.com/caddy-bws/caddy-bws/internal/sealed"
 	"github.com/caddy-bws/caddy-bws/internal/session"
 )
 
@@ -120,7 +121,7 @@ func TestSessionCookie(t *testing.T) {
 				t.Fatalf("got %q", o.Header()["Set-Cookie"])
 			}
 			if got.MaxAge != test.want.MaxAge || got.SameSite != test.want.SameSite || got.Secure != test.want.Secure ||
-				!got.HttpOnly || got.Path != "/" || got.Domain != "" || len(got.Value) > session.MaxLength {
+				!got.HttpOnly || got.Path != "/" || got.Domain != "" || len(got.Value) > sealed.MaxLength {
 				t.Errorf("got %s, want %s", got, &test.want)
 			}
 			if vary := o.Header().Get("Vary"); !strings.Contains(vary, "Cookie") {

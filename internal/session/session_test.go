@@ -15,17 +15,18 @@ import (
 	"github.com/caddy-bws/caddy-bws/internal/evidence"
 	"github.com/caddy-bws/caddy-bws/internal/ledger"
 	"github.com/caddy-bws/caddy-bws/internal/ledger/ledgertest"
+	"github.com/caddy-bws/caddy-bws/internal/sealed"
 )
 
 var (
 	start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	here  = Place{Host: "app.example", Service: [32]byte{1}, Cookie: "__Host-bws_session"}
+	here  = Place{Host: "app.example", Service: "service", Cookie: "__Host-bws_session"}
 )
 
 // newKeys returns the keys of a ledger that nobody else uses.
-func newKeys(t testing.TB, now func() time.Time) Keys {
+func newKeys(t testing.TB, now func() time.Time) sealed.Keys {
 	t.Helper()
-	l := ledger.New(ledger.Config{Storage: new(ledgertest.Memory), ServiceID: here.Service, Now: now})
+	l := ledger.New(ledger.Config{Storage: new(ledgertest.Memory), ServiceID: [32]byte{1}, Now: now})
 	if err := l.Sync(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +58,7 @@ func TestSealAndOpen(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			want := Begin(hashOf("token"), e, start)
 			value, err := Seal(keys, &here, want)
-			if err != nil || len(value) > MaxLength {
+			if err != nil || len(value) > sealed.MaxLength {
 				t.Fatalf("%d bytes, %v", len(value), err)
 			}
 			got, ok := Open(t.Context(), keys, &here, value)
@@ -81,7 +82,7 @@ func TestWhatDoesNotOpen(t *testing.T) {
 	}
 	for name, place := range map[string]Place{
 		"another host":     {"other.example", here.Service, here.Cookie},
-		"another service":  {here.Host, [32]byte{2}, here.Cookie},
+		"another service":  {here.Host, "other", here.Cookie},
 		"another cookie":   {here.Host, here.Service, "__Host-bws_login"},
 		"parts, moved":     {here.Host + here.Cookie[:1], here.Service, here.Cookie[1:]},
 		"no place at all":  {},
@@ -103,7 +104,7 @@ func TestWhatDoesNotOpen(t *testing.T) {
 	}
 	for name, text := range map[string]string{
 		"empty": "", "padded": value + "=", "longer": value + "A", "a line break": value[:8] + "\n" + value[8:],
-		"too long": strings.Repeat("A", MaxLength+1), "no base64": strings.Repeat("!", len(value)),
+		"too long": strings.Repeat("A", sealed.MaxLength+1), "no base64": strings.Repeat("!", len(value)),
 	} {
 		if s, ok := Open(t.Context(), keys, &here, text); ok {
 			t.Errorf("%s: opens as %+v", name, s)
