@@ -1,0 +1,65 @@
+# Sourced by the scripts that do what a page tells its reader to do.
+# shellcheck shell=bash
+
+# begin_walk clones the repository and enters the clone; dir is a folder beside it. In the end all servers are stopped, and what
+# they have logged is shown if something failed.
+begin_walk() {
+	dir=$(mktemp -d)
+	trap end_walk EXIT
+	git clone --quiet . "$dir/clone"
+	cd "$dir/clone"
+	# Into a file, curl would draw its progress too, which it does not on a terminal.
+	printf 'no-progress-meter\nmax-time = 60\n' >"$dir/.curlrc"
+	export CURL_HOME=$dir
+}
+
+end_walk() {
+	local status=$?
+	stop_servers
+	if ((status)); then
+		tail -n 200 "$dir"/raw "$dir"/*.log
+	fi
+	rm -rf "$dir"
+	exit "$status"
+}
+
+# blocks <page> <marker> <name> puts the ```sh blocks between `<!-- marker -->` and `<!-- /marker -->` into files, with what they
+# must print: name-01.sh, name-02.sh, name-02.text, …
+blocks() {
+	awk -v to="$dir/$3" -v begin="<!-- $2 -->" -v end="<!-- /$2 -->" '
+		$0 == begin      { inside = 1 }
+		$0 == end        { inside = 0 }
+		!inside          { next }
+		file && /^```$/  { close(file); file = ""; next }
+		file             { print > file; next }
+		/^```sh$/        { file = sprintf("%s-%02d.sh", to, ++n); next }
+		/^```text$/      { file = sprintf("%s-%02d.text", to, n); next }
+	' "$1"
+	[[ -f $dir/$3-01.sh ]] || { echo "$1 has nothing to do between the markers $2" && return 1; }
+}
+
+# expect fails unless the lines of file $1 occur in file $2 in the same order; `…` stands for anything.
+expect() {
+	local pattern line
+	exec 3<"$2"
+	while IFS= read -r pattern; do
+		while true; do
+			IFS= read -r line <&3 || { printf 'expected but not found: %s\n' "$pattern" && return 1; }
+			[[ ! $line =~ ^$pattern$ ]] || break
+		done
+	done < <(sed -E '/^(…)?$/d; s/[][\\.*^$+?(){}|]/\\&/g; s/…/.*/g' "$1")
+}
+
+# walk runs blocks as they are written. They share this shell, so that a later one sees the variables of an earlier one.
+walk() {
+	local block
+	for block; do
+		sed 's/^/$ /' "$block"
+		# shellcheck disable=SC1090
+		source "$block" >"$dir/raw" 2>&1
+		awk '{ sub(/\r$/, ""); print }' "$dir/raw" | tee "$dir/output"
+		if [[ -f ${block%.sh}.text ]]; then
+			expect "${block%.sh}.text" "$dir/output"
+		fi
+	done
+}
