@@ -7,7 +7,7 @@ begin_walk() {
 	dir=$(mktemp -d)
 	trap end_walk EXIT
 	git clone --quiet . "$dir/clone"
-	cd "$dir/clone"
+	cd "$dir/clone" || return
 	# Into a file, curl would draw its progress too, which it does not on a terminal.
 	printf 'no-progress-meter\nmax-time = 60\n' >"$dir/.curlrc"
 	export CURL_HOME=$dir
