@@ -71,7 +71,7 @@ func (l *Ledger) Revoke(ctx context.Context, s Subject) error {
 	if err != nil {
 		return fmt.Errorf("encoding a revocation: %w", err)
 	}
-	entry := r.area.child(minuteOf(now).String()).child(revocationName(s, now.Unix()))
+	entry := r.area.child(minuteOf(now).String()).child(revocationName(s, now.Unix())).child(markName)
 	if err := r.store.store(ctx, entry, record); err != nil {
 		return fmt.Errorf("storing a revocation: %w", err)
 	}
@@ -121,7 +121,7 @@ func (r *revocations) sync(ctx context.Context) error {
 func (r *revocations) poll(ctx context.Context, first, last minute) error {
 	found := make(map[Subject]int64)
 	for m := max(0, first); m <= last; m++ {
-		keys, err := r.store.list(ctx, r.area.child(m.String()), false, callLimit)
+		keys, err := r.store.list(ctx, r.area.child(m.String()), true, callLimit)
 		if err != nil {
 			return err
 		}
@@ -177,6 +177,10 @@ func (r *revocations) add(found map[Subject]int64, settle bool) error {
 // firstUnended is the first bucket that holds revocations that have not ended.
 func firstUnended(now time.Time) minute { return minuteOf(now.Add(-revocationLife)) }
 
+// markName is the entry below the name of a revocation. Each has a folder of its own, because a file system stores by renaming a
+// temporary file: in one folder, many revocations would keep vanishing from under whoever lists it.
+const markName = "mark"
+
 // revocationName says all there is to say, so that listing a bucket is reading it.
 func revocationName(s Subject, created int64) string {
 	return hex.EncodeToString(s[:]) + "-" + strconv.FormatInt(created, 10)
@@ -185,7 +189,7 @@ func revocationName(s Subject, created int64) string {
 // parseRevocation reads the name of a listed revocation; anything else is not ok.
 func parseRevocation(area key, listed string) (s Subject, created int64, ok bool) {
 	segments := area.relative(listed)
-	if len(segments) != 2 {
+	if len(segments) != 2 && len(segments) != 3 { // the folder, or what is in it
 		return s, 0, false
 	}
 	subject, second, _ := strings.Cut(segments[1], "-")

@@ -3,6 +3,7 @@ package ledger
 import (
 	"encoding/binary"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -282,5 +283,41 @@ func TestRevocationsOnFiles(t *testing.T) {
 	syncAll(t, b, c)
 	if !b.Revoked(who) || !c.Revoked(who) {
 		t.Error("not revoked")
+	}
+}
+
+// On a file system, entries come into being by renaming: that must not keep a node from reading what another one writes.
+func TestRevocationsInAStorm(t *testing.T) {
+	storage := &certmagic.FileStorage{Path: t.TempDir()}
+	a, b := newNode(storage, time.Now), newNode(storage, time.Now)
+	syncAll(t, a, b)
+	const writers, each = 8, 200
+	var storm sync.WaitGroup
+	for w := range writers {
+		storm.Go(func() {
+			for i := range each {
+				if err := a.Revoke(t.Context(), OfSession(session(w*each+i))); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	done := make(chan struct{})
+	go func() { storm.Wait(); close(done) }()
+	for polls := 0; ; polls++ {
+		if err := b.Sync(t.Context()); err != nil {
+			t.Errorf("poll %d: %v", polls, err)
+		}
+		select {
+		case <-done:
+			syncAll(t, b)
+			for i := range writers * each {
+				if !b.Revoked(&Bearer{Session: session(i), NotBefore: time.Now()}) {
+					t.Fatalf("revocation %d is not known on the other node", i)
+				}
+			}
+			return
+		default:
+		}
 	}
 }

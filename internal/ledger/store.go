@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -105,6 +108,33 @@ func (s *store) deleteAll(ctx context.Context, k key) error {
 		return struct{}{}, err
 	})
 	return err
+}
+
+// clear deletes a bucket with all that is in it, also on a storage that deletes only what a key names and keeps what lies below.
+func (s *store) clear(ctx context.Context, bucket key) error {
+	if err := s.deleteAll(ctx, bucket); err != nil {
+		return err
+	}
+	left, err := s.list(ctx, bucket, true, bulkLimit)
+	if err != nil || len(left) == 0 {
+		return err
+	}
+	below := map[key]bool{bucket: true}
+	for _, listed := range left {
+		entry := bucket
+		for _, segment := range bucket.relative(listed) {
+			if entry = entry.child(segment); entry.isEntry() { // what is odd belongs to somebody else
+				below[entry] = true
+			}
+		}
+	}
+	// What lies deepest comes first.
+	for _, entry := range slices.SortedFunc(maps.Keys(below), func(a, b key) int { return strings.Compare(b.path, a.path) }) {
+		if err := s.deleteAll(ctx, entry); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // list returns the keys in a bucket. A bucket that does not exist is empty. Storages answer the same, fs.ErrNotExist, when an

@@ -50,7 +50,7 @@ func (l *Ledger) sweepSpent(ctx context.Context) error {
 		}
 		// First refuse to redeem what can be redeemed again once its claims are gone.
 		l.sweptTo.Store(int64(next) + 1)
-		if err := l.store.deleteAll(ctx, area.child(next.String())); err != nil {
+		if err := l.store.clear(ctx, area.child(next.String())); err != nil {
 			l.leftoversSwept = false
 			return err
 		}
@@ -72,7 +72,7 @@ func (l *Ledger) sweepLeftovers(ctx context.Context, area key, end minute) error
 		case swept == maxSwept:
 			return nil
 		}
-		if err := l.store.deleteAll(ctx, area.child(m.String())); err != nil {
+		if err := l.store.clear(ctx, area.child(m.String())); err != nil {
 			return err
 		}
 		swept++
@@ -114,7 +114,7 @@ func (r *revocations) sweep(ctx context.Context) error {
 		if !ok {
 			return nil
 		}
-		if err := r.store.deleteAll(ctx, r.area.child(m.String())); err != nil {
+		if err := r.store.clear(ctx, r.area.child(m.String())); err != nil {
 			return err
 		}
 	}

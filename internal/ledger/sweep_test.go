@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -245,5 +246,40 @@ func TestSweepOnFiles(t *testing.T) {
 		if strings.Contains(key, "/spent/") {
 			t.Errorf("%s remains", key)
 		}
+	}
+}
+
+// shallow is a storage that deletes what a key names and nothing below, as some do.
+type shallow struct{ *ledgertest.Memory }
+
+func (s shallow) Delete(ctx context.Context, key string) error {
+	below, err := s.List(ctx, key, false)
+	if err == nil && len(below) > 0 {
+		return nil
+	}
+	return s.Memory.Delete(ctx, key)
+}
+
+// Nothing is left on such a storage either, and sweeping what was left over comes to an end.
+func TestSweepOnAShallowStorage(t *testing.T) {
+	w := newWorld()
+	l := newNode(shallow{w.memory}, w.Now)
+	syncAll(t, l)
+	for i := range 3 * maxSwept {
+		mustRedeem(t, l, token(i), w.Now().Add(tokenLife))
+		w.Advance(time.Minute)
+	}
+	mustRevoke(t, l, OfSession(session(1)))
+	w.Advance(revocationLife + time.Hour)
+	l = newNode(shallow{w.memory}, w.Now)
+	for range 6 {
+		w.Advance(readInterval)
+		syncAll(t, l)
+		if err := l.Sweep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if spent, revoked := w.stored(spentArea), w.stored(revokedArea); spent > 0 || revoked > 0 || !l.leftoversSwept {
+		t.Errorf("%d claims and %d revocations are left; done: %v", spent, revoked, l.leftoversSwept)
 	}
 }
