@@ -26,7 +26,6 @@ const maxAdminBody = 8 << 10
 // `POST /bws/rotate` | Creates a new key for sessions, of all services or of `{"service":"<name>"}`
 // `DELETE /bws/cache` | Forgets what is remembered of tokens
 type Admin struct {
-	app    *App
 	logger *zap.Logger
 }
 
@@ -38,18 +37,9 @@ func (Admin) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
-// Provision finds the services of the configuration that the endpoints belong to.
+// Provision does nothing that a refused configuration would have to undo: Caddy replaces the admin API before it knows.
 func (a *Admin) Provision(ctx caddy.Context) error {
 	a.logger = ctx.Logger()
-	app, err := ctx.AppIfConfigured("bws")
-	switch {
-	case errors.Is(err, caddy.ErrNotConfigured):
-		a.app = new(App)
-	case err != nil:
-		return err
-	default:
-		a.app = app.(*App)
-	}
 	return nil
 }
 
@@ -102,20 +92,36 @@ func writeBody(w http.ResponseWriter, status int, body any) error {
 	return err
 }
 
-// names returns the names of all services, in order.
-func (a *Admin) names() []string { return slices.Sorted(maps.Keys(a.app.Services)) }
+// namedService is a service with its name.
+type namedService struct {
+	name string
+	*Service
+}
 
-// selected returns the names of all services, or the one that is asked for.
-func (a *Admin) selected(name string) ([]string, error) {
-	switch _, configured := a.app.Services[name]; {
-	case len(a.app.Services) == 0:
+// running returns the services of the configuration that is in use, in the order of their names.
+func running() []namedService {
+	app := apps.latest()
+	services := make([]namedService, 0, len(app.Services))
+	for _, name := range slices.Sorted(maps.Keys(app.Services)) {
+		services = append(services, namedService{name, app.Services[name]})
+	}
+	return services
+}
+
+// selected returns all services that are in use, or the one of this name.
+func selected(name string) ([]namedService, error) {
+	services := running()
+	if len(services) == 0 {
 		return nil, apiError(http.StatusNotFound, "no service is configured")
-	case name == "":
-		return a.names(), nil
-	case !configured:
+	}
+	if name == "" {
+		return services, nil
+	}
+	i := slices.IndexFunc(services, func(s namedService) bool { return s.name == name })
+	if i < 0 {
 		return nil, apiError(http.StatusNotFound, "no service of that name is configured")
 	}
-	return []string{name}, nil
+	return services[i : i+1], nil
 }
 
 // Interface guards

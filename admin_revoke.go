@@ -35,25 +35,25 @@ func (a *Admin) revoke(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	names, err := a.selected(asked.Service)
+	services, err := selected(asked.Service)
 	if err != nil {
 		return err
 	}
 	ctx := context.WithoutCancel(r.Context()) // also if the client does not wait for it
-	var failed []string
-	for _, name := range names {
-		s := a.app.Services[name]
+	var names, failed []string
+	for _, s := range services {
+		names = append(names, s.name)
 		if asked.Token != "" {
 			s.verifier.Forget(verifier.KeyOf(strings.TrimSpace(asked.Token)))
 		}
 		if err := s.ledger.Revoke(ctx, subject); err != nil {
-			a.logger.Warn("a revocation cannot be stored", zap.String("service", name), zap.Error(err))
-			failed = append(failed, name)
+			a.logger.Warn("a revocation cannot be stored", zap.String("service", s.name), zap.Error(err))
+			failed = append(failed, s.name)
 		}
 	}
 	if len(failed) > 0 {
-		return apiError(http.StatusServiceUnavailable, "not stored for the services %s: it is refused here until Caddy stops, "+
-			"and other nodes do not know of it; try again", strings.Join(failed, ", "))
+		return apiError(http.StatusServiceUnavailable, "not stored for the services %s, so that other nodes do not know of it; "+
+			"the log says why; try again", strings.Join(failed, ", "))
 	}
 	a.logger.Info("revoked", zap.String("kind", kind), zap.Strings("services", names))
 	return writeBody(w, http.StatusOK, map[string]any{"revoked": kind, "services": names})
@@ -104,7 +104,7 @@ func (a *Admin) rotate(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	names, err := a.selected(asked.Service)
+	services, err := selected(asked.Service)
 	if err != nil {
 		return err
 	}
@@ -113,32 +113,32 @@ func (a *Admin) rotate(w http.ResponseWriter, r *http.Request) error {
 		ID      string    `json:"id"`
 		UseFrom time.Time `json:"use_from"`
 	}
-	keys := make([]rotated, 0, len(names))
-	for _, name := range names {
-		key, err := a.rotateKeys(r.Context(), name)
+	keys := make([]rotated, 0, len(services))
+	for _, s := range services {
+		key, err := s.rotate(r.Context())
 		if err != nil {
 			return err
 		}
-		keys = append(keys, rotated{name, key.ID.String(), key.UseFrom})
+		keys = append(keys, rotated{s.name, key.ID.String(), key.UseFrom})
 	}
 	return writeBody(w, http.StatusOK, keys)
 }
 
-func (a *Admin) rotateKeys(ctx context.Context, name string) (*ledger.Key, error) {
-	key, err := a.app.Services[name].ledger.Keys(ledger.Sessions).Rotate(ctx)
+func (s *namedService) rotate(ctx context.Context) (*ledger.Key, error) {
+	key, err := s.ledger.Keys(ledger.Sessions).Rotate(ctx)
 	switch {
 	case errors.Is(err, ledger.ErrTooManyKeys):
-		return nil, apiError(http.StatusConflict, "service %s: there are too many keys; those that have ended go by themselves", name)
+		return nil, apiError(http.StatusConflict, "service %s: there are too many keys; those that have ended go by themselves", s.name)
 	case err != nil:
 		return nil, caddy.APIError{
-			HTTPStatus: http.StatusServiceUnavailable, Err: err, Message: "service " + name + ": the key cannot be stored; try again",
+			HTTPStatus: http.StatusServiceUnavailable, Err: err, Message: "service " + s.name + ": the key cannot be stored; try again",
 		}
 	}
 	return key, nil
 }
 
 func (a *Admin) forget(w http.ResponseWriter, _ *http.Request) error {
-	for _, s := range a.app.Services {
+	for _, s := range running() {
 		s.verifier.ForgetAll()
 	}
 	w.WriteHeader(http.StatusNoContent)

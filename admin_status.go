@@ -30,9 +30,9 @@ type keyStatus struct {
 }
 
 func (a *Admin) services(w http.ResponseWriter, _ *http.Request) error {
-	statuses := make([]serviceStatus, 0, len(a.app.Services))
-	for _, name := range a.names() {
-		statuses = append(statuses, a.app.Services[name].status(name))
+	statuses := []serviceStatus{}
+	for _, s := range running() {
+		statuses = append(statuses, s.status(s.name))
 	}
 	return writeBody(w, http.StatusOK, statuses)
 }
@@ -70,8 +70,8 @@ type healthTrait struct {
 
 func (a *Admin) health(w http.ResponseWriter, _ *http.Request) error {
 	health := healthStatus{Status: "ready"}
-	for _, name := range a.names() {
-		health.Problems = append(health.Problems, a.app.Services[name].problems(name)...)
+	for _, s := range running() {
+		health.Problems = append(health.Problems, s.problems(s.name)...)
 	}
 	if len(health.Problems) > 0 {
 		health.Status = "not ready"

@@ -45,6 +45,7 @@ func located(d *caddyfile.Dispenser, err error) error {
 
 // serviceArg reads the name of a service where one is given.
 func serviceArg(d *caddyfile.Dispenser, name *string) error {
+	directive := d.Val()
 	if !d.NextArg() {
 		return nil
 	}
@@ -52,7 +53,7 @@ func serviceArg(d *caddyfile.Dispenser, name *string) error {
 	if err := checkServiceName(*name); err != nil {
 		return d.WrapErr(err)
 	}
-	return noArg(d, "bws "+*name)
+	return noArg(d, directive+" "+*name)
 }
 
 func noArg(d *caddyfile.Dispenser, option string) error {

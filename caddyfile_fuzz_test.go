@@ -27,6 +27,15 @@ func FuzzUnmarshalCaddyfile(f *testing.F) {
 		"app_id app\napp_secret x\nproxy socks5://user:{file.password}@proxy:1080",
 		"app_id app\napp_secret x\ntls_trust_pool file ca.pem",
 		"app_id app\napp_secret x\ntls_trust_pool inline {\n\ttrust_der MIIB\n}",
+		"once",
+		"once POST PUT M-SEARCH\nallow enrollment",
+		"once POST {\n}\nsession",
+		"session\ntoken cookie a",
+		"session 1m {\n\tidle 1m\n\tcookie __Host-a\n\tsame_site strict\n}",
+		"session 30d {\n}\nsession 0.5d {\n\tidle {\n\t}\n}",
+		"session {\n\tcookie a\n\tsame_site lax\n}\ntoken bearer\ntoken cookie a",
+		"app_id app\napp_secret x\nstorage file_system /var/lib/bws\nstorage_grace 10s",
+		"app_id app\napp_secret x\nstorage file_system {\n\troot \"{env.DIR}/a b\"\n}\nstorage_grace 1d",
 	} {
 		f.Add(block)
 	}

@@ -59,6 +59,34 @@ func TestCheckRefuses(t *testing.T) {
 			"token: bearer is an identity header",
 		},
 		"identity header": {Gate{IdentityHeaders: http.Header{"Cookie": {"a=1"}}}, "identity_headers: Cookie has a meaning"},
+
+		"empty method":         {Gate{Once: &Once{Methods: []string{""}}}, `once: "" is not a method`},
+		"method in lower case": {Gate{Once: &Once{Methods: []string{"POST", "put"}}}, `once: "put" is not a method`},
+		"odd method":           {Gate{Once: &Once{Methods: []string{"P T"}}}, `once: "P T" is not a method`},
+		"method twice":         {Gate{Once: &Once{Methods: []string{"PUT", "POST", "PUT"}}}, "once: PUT is named twice"},
+
+		"session below 1m":   {Gate{Session: &Session{Lifetime: caddy.Duration(time.Minute - 1)}}, "session: 59.999999999s is out of bounds"},
+		"session above 720h": {Gate{Session: &Session{Lifetime: caddy.Duration(720*time.Hour + 1)}}, "session: 720h0m0.000000001s is out of"},
+		"negative session":   {Gate{Session: &Session{Lifetime: -1}}, "session: -1ns is out of bounds"},
+		"idle below 1s":      {Gate{Session: &Session{Idle: caddy.Duration(time.Second - 1)}}, "session: idle: 999.999999ms is out of bounds"},
+		"idle above 720h":    {Gate{Session: &Session{Idle: caddy.Duration(720*time.Hour + 1)}}, "session: idle: 720h0m0.000000001s is out of"},
+		"negative idle":      {Gate{Session: &Session{Idle: -1}}, "session: idle: -1ns is out of bounds"},
+		"idle above the default lifetime": {
+			Gate{Session: &Session{Idle: caddy.Duration(15*time.Minute + 1)}},
+			"session: idle: 15m0.000000001s is longer than the session's lifetime of 15m0s",
+		},
+		"idle above the lifetime": {
+			Gate{Session: &Session{Lifetime: caddy.Duration(time.Minute), Idle: caddy.Duration(time.Minute + 1)}},
+			"session: idle: 1m0.000000001s is longer than the session's lifetime of 1m0s",
+		},
+		"odd session cookie":      {Gate{Session: &Session{Cookie: "a b"}}, `session: cookie: "a b" is not a valid name`},
+		"unknown same_site":       {Gate{Session: &Session{SameSite: "none"}}, `session: same_site: unknown value "none"`},
+		"same_site in upper case": {Gate{Session: &Session{SameSite: "Lax"}}, `session: same_site: unknown value "Lax"`},
+		"session cookie is a token's": {
+			Gate{Token: []TokenSource{{Bearer: true}, {Cookie: "a"}}, Session: &Session{Cookie: "a"}},
+			"session: cookie: a is a token's cookie",
+		},
+		"once and session": {Gate{Once: &Once{}, Session: &Session{}}, "once and session exclude each other"},
 	} {
 		if err := test.gate.check(); err == nil || !strings.HasPrefix(err.Error(), test.want) {
 			t.Errorf("%s: got %v, want %q", name, err, test.want)
@@ -126,6 +154,65 @@ func TestProvisionGate(t *testing.T) {
 	} {
 		if _, err := provisionGate(t, config); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %q", config, err, want)
+		}
+	}
+}
+
+// The handlers' JSON is refused as Caddy loads it, also where the Caddyfile could not say the same.
+func TestLoadHandlerRefuses(t *testing.T) {
+	ctx, err := provisionApp(t, `{"services":{"default":{"app_id":"a","app_secret":"s"}}}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("BWS_TEST_RELATIVE", "bye")
+	for _, test := range []struct{ handler, config, want string }{
+		{"bws", `{}`, ""},
+		{"bws", `{"once":null,"session":null}`, ""},
+		{"bws", `{"once":{"methods":null}}`, ""},
+		{"bws", `{"once":{"methods":[]}}`, ""},
+		{"bws", `{"once":{"methods":["POST"]},"session":null}`, ""},
+		{"bws", `{"once":{"methods":[""]}}`, `once: "" is not a method`},
+		{"bws", `{"once":{"methods":[null]}}`, `once: "" is not a method`},
+		{"bws", `{"once":{"methods":"POST"}}`, "methods"},
+		{"bws", `{"once":{"method":["POST"]}}`, `unknown field "method"`},
+		{"bws", `{"once":true}`, "once"},
+		{"bws", `{"once":{},"session":{}}`, "once and session exclude each other"},
+		{"bws", `{"session":{}}`, ""},
+		{"bws", `{"session":{"lifetime":0,"idle":0,"cookie":"","same_site":""}}`, ""},
+		{"bws", `{"session":{"lifetime":"720h","idle":"720h"}}`, ""},
+		{"bws", `{"session":{"lifetime":"1m","idle":"1m"}}`, ""},
+		{"bws", `{"session":{"lifetime":"59s"}}`, "session: 59s is out of bounds: use 1m0s to 720h0m0s"},
+		{"bws", `{"session":{"lifetime":"31d"}}`, "session: 744h0m0s is out of bounds: use 1m0s to 720h0m0s"},
+		{"bws", `{"session":{"lifetime":-1}}`, "session: -1ns is out of bounds"},
+		{"bws", `{"session":{"lifetime":900}}`, "session: 900ns is out of bounds"}, // which was meant as seconds
+		{"bws", `{"session":{"lifetime":"900"}}`, "unit"},
+		{"bws", `{"session":{"idle":"1ms"}}`, "session: idle: 1ms is out of bounds: use 1s to 720h0m0s"},
+		{"bws", `{"session":{"idle":"-1m"}}`, "session: idle: -1m0s is out of bounds"},
+		{"bws", `{"session":{"idle":"20m"}}`, "session: idle: 20m0s is longer than the session's lifetime of 15m0s"},
+		{"bws", `{"session":{"cookie":"a=b"}}`, `session: cookie: "a=b" is not a valid name`},
+		{"bws", `{"session":{"cookie":"{env.HOME}"}}`, `session: cookie: "{env.HOME}" is not a valid name`},
+		{"bws", `{"session":{"same_site":"none"}}`, `session: same_site: unknown value "none": use lax or strict`},
+		{"bws", `{"session":{"same_site":"Strict"}}`, `session: same_site: unknown value "Strict"`},
+		{"bws", `{"session":{"sameSite":"strict"}}`, `unknown field "sameSite"`},
+		{"bws", `{"session":"15m"}`, "session"},
+
+		{"bws_logout", `{}`, ""},
+		{"bws_logout", `{"service":"","redirect":"","cookie":""}`, ""},
+		{"bws_logout", `{"service":null,"redirect":null,"cookie":null}`, ""},
+		{"bws_logout", `{"service":"default","redirect":"https://www.example.com/","cookie":"person"}`, ""},
+		{"bws_logout", `{"service":"a b"}`, `service name "a b": use letters`},
+		{"bws_logout", `{"service":"eu"}`, `no service "eu" is configured`},
+		{"bws_logout", `{"redirect":"bye"}`, `redirect: "bye" is neither an http or https URL nor a path`},
+		{"bws_logout", `{"redirect":"{env.BWS_TEST_RELATIVE}"}`, `redirect: "{env.BWS_TEST_RELATIVE}" is neither an http or https URL`},
+		{"bws_logout", `{"redirect":"{env.BWS_TEST_UNSET}"}`, "redirect: evaluated placeholder {env.BWS_TEST_UNSET} is empty"},
+		{"bws_logout", `{"redirect":"/{http.request.host}"}`, "redirect: holds an unknown placeholder"},
+		{"bws_logout", `{"cookie":"a b"}`, `cookie: "a b" is not a valid name`},
+		{"bws_logout", `{"redirect":["/bye"]}`, "redirect"},
+		{"bws_logout", `{"redirect_to":"/bye"}`, `unknown field "redirect_to"`},
+	} {
+		_, err := ctx.LoadModuleByID("http.handlers."+test.handler, json.RawMessage(test.config))
+		if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s %s: got %v, want %q", test.handler, test.config, err, test.want)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -92,6 +93,10 @@ func (s *Service) loadStorage(ctx caddy.Context) (certmagic.Storage, string, err
 		}
 		return storage, fmt.Sprintf("%T %p", storage, storage), nil
 	}
+	if !hasMember(s.StorageRaw, "module") {
+		// Caddy would quote all the others, of which one may be a password.
+		return nil, "", errors.New(`storage: "module" is missing: name one such as file_system`)
+	}
 	description := string(s.StorageRaw) // loading empties it
 	module, err := ctx.LoadModule(s, "StorageRaw")
 	if err != nil {
@@ -109,7 +114,15 @@ func (s *Service) loadStorage(ctx caddy.Context) (certmagic.Storage, string, err
 }
 
 // isUnset reports whether a module is not given; an empty object is what a configuration has that spells every option out.
-func isUnset(raw json.RawMessage) bool { return len(raw) == 0 || string(raw) == "{}" }
+func isUnset(raw json.RawMessage) bool {
+	return len(raw) == 0 || string(raw) == "{}" || string(raw) == "null"
+}
+
+// hasMember reports whether a module's configuration has a member, such as the one that names the module.
+func hasMember(raw json.RawMessage, name string) bool {
+	var members map[string]json.RawMessage
+	return json.Unmarshal(raw, &members) == nil && members[name] != nil
+}
 
 // setIdentity names the service in the same way on all nodes.
 func (s *Service) setIdentity() {

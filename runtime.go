@@ -170,6 +170,9 @@ func (s *Service) trustPool(ctx caddy.Context) (*x509.CertPool, error) {
 	if isUnset(s.TLSTrustPoolRaw) {
 		return nil, nil
 	}
+	if !hasMember(s.TLSTrustPoolRaw, "provider") {
+		return nil, errors.New(`tls_trust_pool: "provider" is missing: name one such as file or inline`)
+	}
 	module, err := ctx.LoadModule(s, "TLSTrustPoolRaw")
 	if err != nil {
 		return nil, fmt.Errorf("loading tls_trust_pool: %w", err)

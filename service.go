@@ -133,14 +133,19 @@ func (a *App) Start() error {
 	for _, s := range a.Services {
 		s.startLedger()
 	}
+	apps.add(a)
 	return nil
 }
 
-// Stop does nothing: requests in flight finish with their own deadline.
-func (a *App) Stop() error { return nil }
+// Stop lets requests in flight finish with their own deadline.
+func (a *App) Stop() error {
+	apps.remove(a)
+	return nil
+}
 
 // Cleanup lets go of what the services share with other configurations.
 func (a *App) Cleanup() error {
+	apps.remove(a)
 	var failures []error
 	for _, s := range a.Services {
 		if s != nil {

@@ -81,6 +81,13 @@ func TestCheckService(t *testing.T) {
 		"timeout: 99ms is out of bounds: use 100ms to 1m0s": {AppID: "app", AppSecret: "secret", Timeout: caddy.Duration(99 * time.Millisecond)},
 		"timeout: 1m1s is out of bounds: use 100ms to 1m0s": {AppID: "app", AppSecret: "secret", Timeout: caddy.Duration(61 * time.Second)},
 		"timeout: -1ns is out of bounds: use 100ms to 1m0s": {AppID: "app", AppSecret: "secret", Timeout: -1},
+		"storage_grace: 9.999999999s is out of bounds: use 10s to 24h0m0s": {
+			AppID: "app", AppSecret: "secret", StorageGrace: caddy.Duration(10*time.Second - 1),
+		},
+		"storage_grace: 24h0m0.000000001s is out of bounds: use 10s to 24h0m0s": {
+			AppID: "app", AppSecret: "secret", StorageGrace: caddy.Duration(24*time.Hour + 1),
+		},
+		"storage_grace: -1ns is out of bounds: use 10s to 24h0m0s": {AppID: "app", AppSecret: "secret", StorageGrace: -1},
 	} {
 		err := s.check()
 		if (err == nil) != (want == "") || err != nil && !strings.HasPrefix(err.Error(), want) {
@@ -145,6 +152,11 @@ func TestProvisionServicesRefuses(t *testing.T) {
 		"proxy: ":                                     `{"proxy":"gopher://` + secret + `","app_id":"a","app_secret":"s"}`,
 		"timeout: ":                                   `{"timeout":"2m","app_id":"a","app_secret":"s"}`,
 		"tls_trust_pool: ":                            `{"tls_trust_pool":{"provider":"nonsense"},"app_id":"a","app_secret":"s"}`,
+		"storage_grace: ":                             `{"storage_grace":"1s","app_id":"a","app_secret":"s"}`,
+		"unknown module: caddy.storage.nonsense":      `{"storage":{"module":"nonsense"},"app_id":"a","app_secret":"s"}`,
+		`storage: "module" is missing`:                `{"storage":{"root":"x"},"app_id":"a","app_secret":"s"}`,
+		`tls_trust_pool: "provider" is missing`:       `{"tls_trust_pool":{"trusted_ca_certs":["x"]},"app_id":"a","app_secret":"s"}`,
+		`unknown field "path"`:                        `{"storage":{"module":"file_system","path":"x"},"app_id":"a","app_secret":"s"}`,
 	} {
 		_, err := provisionApp(t, `{"services":{"eu":`+service+`}}`)
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), `"eu"`) {
@@ -155,5 +167,8 @@ func TestProvisionServicesRefuses(t *testing.T) {
 	}
 	if _, err := provisionApp(t, `{"services":{"a b":{"app_id":"a","app_secret":"s"}}}`); err == nil {
 		t.Error("an odd name is accepted")
+	}
+	if _, err := provisionApp(t, `{"services":{"eu":{"app_id":"a","app_secret":"s","grace":"5m"}}}`); err == nil {
+		t.Error("an unknown member is accepted")
 	}
 }

@@ -94,10 +94,25 @@ func (g *Gate) checkSessionTogether() error {
 	case time.Duration(s.Idle) > s.lifetime():
 		return fmt.Errorf("session: idle: %s is longer than the session's lifetime of %s; shorten it",
 			time.Duration(s.Idle), s.lifetime())
-	case slices.ContainsFunc(g.Token, func(source TokenSource) bool { return s.Cookie != "" && source.Cookie == s.Cookie }):
-		return fmt.Errorf("session: cookie: %s is a token's cookie, too; use another name for one of them", s.Cookie)
+	}
+	for _, secure := range []bool{true, false} {
+		cookie, sources := s.cookie(secure), g.Token
+		if len(sources) == 0 {
+			sources = defaultSources(secure)
+		}
+		if slices.ContainsFunc(sources, func(source TokenSource) bool { return source.Cookie == cookie }) {
+			return fmt.Errorf("session: cookie: %s is a token's cookie, too; use another name for one of them", cookie)
+		}
 	}
 	return nil
+}
+
+// cookie is the name of the session's cookie.
+func (s *Session) cookie(secure bool) string {
+	if secure {
+		return cmp.Or(s.Cookie, secureSessionCookie)
+	}
+	return cmp.Or(s.Cookie, plainSessionCookie)
 }
 
 // sessions is what a gate does with sessions.
@@ -123,8 +138,8 @@ func (g *Gate) provisionSessions() {
 	if s.strict {
 		attributes = "; Path=/; HttpOnly; SameSite=Strict"
 	}
-	s.secure = sessionCookie{cmp.Or(g.Session.Cookie, secureSessionCookie), attributes + "; Secure"}
-	s.plain = sessionCookie{cmp.Or(g.Session.Cookie, plainSessionCookie), attributes}
+	s.secure = sessionCookie{g.Session.cookie(true), attributes + "; Secure"}
+	s.plain = sessionCookie{g.Session.cookie(false), attributes}
 	g.sessions = s
 }
 

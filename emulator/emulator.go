@@ -27,8 +27,9 @@ var services = caddy.NewUsagePool()
 // can reach it chooses the outcome of every operation: let it listen on the loopback interface, on a site of its own, and
 // give http://localhost:<port>/extension as the endpoint to the service under development.
 //
-// Requests below `/extension` are answered, all others are passed on. Enrolled people are recognized; any other outcome is chosen
-// with `POST /extension/emulator/outcome`, which is the emulator's own and no part of BWS:
+// Requests below `/extension`, and to the capture page at `/bws/performtask` and `/bws/uui`, are answered, all others are passed
+// on. Enrolled people are recognized; any other outcome is chosen with the page's buttons, or with
+// `POST /extension/emulator/outcome`, which is the emulator's own and no part of BWS:
 //
 //	{"bcid": "bws/1/42", "success": false, "error": "LiveDetectionFailed"}
 //	{"token": "<BWS token>", "success": true, "matches": [{"bcid": "bws/1/42", "score": 0.9}]}
@@ -105,11 +106,12 @@ func (e *Emulator) Cleanup() error {
 
 // ServeHTTP answers requests to the emulated service.
 func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	if !strings.HasPrefix(r.URL.Path, bwstest.Base+"/") {
-		return next.ServeHTTP(w, r)
+	path := r.URL.Path
+	if strings.HasPrefix(path, bwstest.Base+"/") || path == bwstest.PerformTask || path == bwstest.UUI {
+		e.service.ServeHTTP(w, r)
+		return nil
 	}
-	e.service.ServeHTTP(w, r)
-	return nil
+	return next.ServeHTTP(w, r)
 }
 
 // service is an emulated service in the pool. It holds nothing that must be released.

@@ -122,6 +122,12 @@ func TestOtherPathsArePassedOn(t *testing.T) {
 		"/extension/":             http.StatusNotFound,
 		"/extension/unknown":      http.StatusNotFound,
 		"/extension/token":        http.StatusUnauthorized,
+		"/bws":                    http.StatusTeapot,
+		"/bws/":                   http.StatusTeapot,
+		"/bws/performtask/":       http.StatusTeapot,
+		"/prefix/bws/performtask": http.StatusTeapot,
+		"/bws/performtask":        http.StatusOK,
+		"/bws/uui":                http.StatusOK,
 	} {
 		response, err := http.Get(server.URL + path)
 		if err != nil {

@@ -16,6 +16,7 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/caddyhttp/headers"
 	_ "github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	_ "github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy/forwardauth"
+	_ "github.com/caddyserver/caddy/v2/modules/filestorage"
 
 	caddybws "github.com/caddy-bws/caddy-bws"
 )
@@ -47,13 +48,16 @@ func TestAdapt(t *testing.T) {
 	}
 }
 
-// Whatever JSON can say, the Caddyfile can say too: the two golden files with every option have every member.
+// Whatever JSON can say, the Caddyfile can say too: the golden files with every option have every member.
 func TestAdaptKnowsEveryOption(t *testing.T) {
 	for file, types := range map[string][]reflect.Type{
 		"service_all_options": {reflect.TypeFor[caddybws.Service](), reflect.TypeFor[caddybws.ClientRate]()},
 		"gate_all_options": {
 			reflect.TypeFor[caddybws.Gate](), reflect.TypeFor[caddybws.TokenSource](), reflect.TypeFor[caddybws.Denial](),
+			reflect.TypeFor[caddybws.Once](),
 		},
+		"gate_session_options": {reflect.TypeFor[caddybws.Session]()},
+		"logout_options":       {reflect.TypeFor[caddybws.Logout]()},
 	} {
 		golden := readFile(t, "testdata/adapt/"+file+".caddytest")
 		for _, typ := range types {

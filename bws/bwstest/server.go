@@ -18,6 +18,8 @@ type Server struct {
 	*Service
 	// URL is the endpoint for clients, without a trailing slash.
 	URL string
+	// UI is the address of the capture page.
+	UI string
 
 	http *httptest.Server
 	stop context.CancelFunc
@@ -42,7 +44,7 @@ func start(t TB, cfg Config, listen func(*httptest.Server)) *Server {
 	s.http = httptest.NewUnstartedServer(s.Service)
 	s.http.Config.BaseContext = func(net.Listener) context.Context { return ctx }
 	listen(s.http)
-	s.URL = s.http.URL + Base
+	s.URL, s.UI = s.http.URL+Base, s.http.URL+PerformTask
 	t.Cleanup(s.Close)
 	return s
 }

@@ -1,8 +1,9 @@
 // Package bwstest emulates the BioID Web Service, for tests and for trying things out without a camera or an account.
 //
 // The [Service] speaks the protocol of the BWS Web API as far as it is known: tokens, uploads, the biometric operations and
-// their results, with the same statuses and bodies. It has no biometrics: whoever is enrolled is recognized, and tests choose
-// every other outcome, delay, or broken answer. Nothing is kept on disk, and everything kept in memory is bounded.
+// their results, with the same statuses and bodies, and the page that takes a person through them. It has no biometrics: whoever
+// is enrolled is recognized, and tests, or buttons on the page, choose every other outcome, delay, or broken answer. Nothing is
+// kept on disk, and everything kept in memory is bounded.
 //
 // It decides about nobody's identity and must never stand where a real service is expected.
 package bwstest
@@ -99,8 +100,13 @@ var apis = map[string]api{
 	"/emulator/outcome":  {method: http.MethodPost, serve: (*Service).serveOutcome},
 }
 
-// ServeHTTP answers requests below [Base]: first what was scripted, else as BWS does.
+// ServeHTTP answers requests below [Base]: first what was scripted, else as BWS does. It answers [PerformTask] and [UUI] with the
+// capture page.
 func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if strings.HasSuffix(r.URL.Path, PerformTask) || strings.HasSuffix(r.URL.Path, UUI) {
+		emulatedPage.ServeHTTP(w, r)
+		return
+	}
 	_, path, _ := strings.Cut(r.URL.Path, Base)
 	api, known := apis[path]
 	if !known {
