@@ -30,8 +30,9 @@ type keyStatus struct {
 }
 
 func (a *Admin) services(w http.ResponseWriter, _ *http.Request) error {
-	statuses := []serviceStatus{}
-	for _, s := range running() {
+	services := running()
+	statuses := make([]serviceStatus, 0, len(services))
+	for _, s := range services {
 		statuses = append(statuses, s.status(s.name))
 	}
 	return writeBody(w, http.StatusOK, statuses)
