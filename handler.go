@@ -43,8 +43,14 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 	v.conclude(decision, q.evidence(), g.service.now())
 
 	switch {
+	case decision.Allow && g.ReportOnly:
+		g.admit(w, &q, repl) //nolint:contextcheck // the request has the context
 	case decision.Allow:
 		g.admit(w, &q, repl) //nolint:contextcheck // the request has the context
+		s := v.newStream()
+		s.open(g, w, &q)
+		defer s.close()
+		return next.ServeHTTP(s, r)
 	case g.ReportOnly:
 		g.reportDenial(r, v)
 	default:

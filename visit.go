@@ -45,6 +45,7 @@ type visit struct {
 	takenRoom    [1]takenHeader
 	foundRoom    [1]foundEvidence
 	admittedRoom [1]*identity
+	streamRoom   stream
 	lineRoom     [8]string
 	linesUsed    int
 }
@@ -88,6 +89,22 @@ func (v *visit) addToAccessLog(ctx context.Context) {
 	if extra, ok := ctx.Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
 		extra.Add(zap.Inline(v))
 	}
+}
+
+// id names the session that the evidence has come from, or that its token would begin.
+func (f *foundEvidence) id() session.ID {
+	if f.session != nil {
+		return f.session.ID
+	}
+	return session.IDOf(f.key)
+}
+
+// newStream returns the response of a request that a gate lets through.
+func (v *visit) newStream() *stream {
+	if v.streamRoom.gate != nil {
+		return new(stream)
+	}
+	return &v.streamRoom
 }
 
 // header returns the lines of a request header as the client sent them.
