@@ -45,7 +45,7 @@ func openStream(t *testing.T, addr, headers string) (net.Conn, *bufio.Reader) {
 	conn := dial(t, addr)
 	_, _ = io.WriteString(conn, strings.ReplaceAll("GET / HTTP/1.1\nHost: "+addr+"\n"+headers+"\n\n", "\n", "\r\n"))
 	reader := bufio.NewReader(conn)
-	response, err := http.ReadResponse(reader, &http.Request{Method: http.MethodGet})
+	response, err := http.ReadResponse(reader, &http.Request{Method: http.MethodGet}) //nolint:bodyclose // it is the stream
 	if err != nil || response.StatusCode != http.StatusOK && response.StatusCode != http.StatusSwitchingProtocols {
 		t.Fatalf("got %v, %v", response, err)
 	}
