@@ -22,6 +22,9 @@ import (
 // the member `reason`: status 401 if evidence is missing, 403 if there is evidence and it does not suffice, 5xx if BWS gave no
 // usable answer.
 //
+// A WebSocket or an event stream that was let through ends within five seconds after the evidence that opened it has ended or has
+// been revoked.
+//
 // After the decision, these placeholders are set; those that do not apply are empty:
 //
 // Placeholder | Description

@@ -43,20 +43,19 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 	v.conclude(decision, q.evidence(), g.service.now())
 
 	switch {
-	case decision.Allow && g.ReportOnly:
-		g.admit(w, &q, repl) //nolint:contextcheck // the request has the context
 	case decision.Allow:
 		g.admit(w, &q, repl) //nolint:contextcheck // the request has the context
-		s := v.newStream()
-		s.open(g, w, &q)
-		defer s.close()
-		return next.ServeHTTP(s, r)
 	case g.ReportOnly:
 		g.reportDenial(r, v)
 	default:
 		return g.deny(w, &q)
 	}
-	return next.ServeHTTP(w, r)
+	if g.ReportOnly {
+		return next.ServeHTTP(w, r)
+	}
+	s := v.openStream(g, w, &q)
+	defer s.close()
+	return next.ServeHTTP(s, r)
 }
 
 func (q *inquiry) evidence() *evidence.Evidence {

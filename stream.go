@@ -37,11 +37,6 @@ type stream struct {
 
 var errStreamEnded = errors.New("bws: the evidence that opened the stream is not good any more")
 
-// open prepares the response.
-func (s *stream) open(g *Gate, w http.ResponseWriter, q *inquiry) {
-	s.ResponseWriter, s.gate, s.request, s.found = w, g, q.Request, *q.found
-}
-
 // close is called when the response has ended.
 func (s *stream) close() {
 	if s.timer == nil {

@@ -99,12 +99,14 @@ func (f *foundEvidence) id() session.ID {
 	return session.IDOf(f.key)
 }
 
-// newStream returns the response of a request that a gate lets through.
-func (v *visit) newStream() *stream {
-	if v.streamRoom.gate != nil {
-		return new(stream)
+// openStream returns the response of a request that a gate lets through.
+func (v *visit) openStream(g *Gate, w http.ResponseWriter, q *inquiry) *stream {
+	s := &v.streamRoom
+	if s.gate != nil {
+		s = new(stream)
 	}
-	return &v.streamRoom
+	s.ResponseWriter, s.gate, s.request, s.found = w, g, q.Request, *q.found
+	return s
 }
 
 // header returns the lines of a request header as the client sent them.
