@@ -25,8 +25,8 @@ import (
 )
 
 // Logout is a handler that ends the session of a request, on all nodes, and whatever its token could still open: that of the
-// session, and one in the places where gates look by default. It clears their cookies, and has the browser clear its cache. It answers a POST, or a GET that the browser shows to come from this very site:
-// with 204, or with a redirect.
+// session, and one in the places where gates look by default. It clears their cookies, and has the browser clear its cache. It
+// answers a POST, or a GET that the browser shows to come from this very site: with 204, or with a redirect.
 type Logout struct {
 	// The name of the service, as for the gates whose sessions end here. Default: `default`.
 	Service string `json:"service,omitempty"`
