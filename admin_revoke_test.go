@@ -24,6 +24,8 @@ func sessionID(token string) string {
 	return hex.EncodeToString(id[:])
 }
 
+// Security case 57, for the operator: of each kind, what it keeps out, and whom it leaves alone. At hand are a token of Alice's with
+// the session it has begun, another one of hers, and one of Bob's.
 func TestAdminRevoke(t *testing.T) {
 	upper := func(token string) string { return strings.ToUpper(sessionID(token)) }
 	for name, test := range map[string]struct {
@@ -102,6 +104,7 @@ func TestAdminRevoke(t *testing.T) {
 	}
 }
 
+// A token that the node has never seen can be revoked before anybody presents it. Nobody is asked about it.
 func TestAdminRevokesAnUnseenToken(t *testing.T) {
 	s := newStoredSite(t)
 	token := s.goodToken()
@@ -112,6 +115,7 @@ func TestAdminRevokesAnUnseenToken(t *testing.T) {
 	send(t, get("X-BWS-Token: "+token), s.gate(t, keeping)).checkDenied(t, http.StatusUnauthorized, "revoked")
 }
 
+// Persons, sessions and tokens are revoked for all services, everything for the one that is named.
 func TestAdminRevokeOfTwoServices(t *testing.T) {
 	for body, want := range map[string][]any{
 		`{"bcid":"bioid/9876/12345"}`: {"other", "this"},
@@ -133,6 +137,7 @@ func TestAdminRevokeOfTwoServices(t *testing.T) {
 	}
 }
 
+// Security case 107: what could not be stored is an error to whoever asked for it, and refused here nevertheless.
 func TestAdminRevokeWithoutStorage(t *testing.T) {
 	for name, fault := range map[string]ledgertest.Fault{"down": ledgertest.Failing(), "read-only": ledgertest.ReadOnly()} {
 		t.Run(name, func(t *testing.T) {
@@ -165,6 +170,7 @@ func TestAdminRevokeWithoutStorage(t *testing.T) {
 	}
 }
 
+// A new key seals as soon as every node can have read it, and what is sealed opens on.
 func TestAdminRotate(t *testing.T) {
 	for name, body := range map[string]string{"all": "", "empty object": "{}", "by name": `{"service":"default"}`} {
 		t.Run(name, func(t *testing.T) {
@@ -243,6 +249,7 @@ func TestAdminRotateFails(t *testing.T) {
 	}
 }
 
+// Security case 57: whoever suspects what is remembered can have BWS asked again. It revokes nothing.
 func TestAdminForgets(t *testing.T) {
 	s, other := newSite(t), newSite(t)
 	a := newAdminAPI(t, map[string]*Service{"this": s.service, "other": other.service})

@@ -14,6 +14,7 @@ import (
 	"github.com/caddy-bws/caddy-bws/internal/ledger/ledgertest"
 )
 
+// The members and their types are a contract with whatever watches Caddy.
 func TestAdminServices(t *testing.T) {
 	s := newSite(t)
 	send(t, get("X-BWS-Token: "+s.goodToken()), s.gate(t, Gate{})).checkAllowed(t)
@@ -50,6 +51,7 @@ func TestAdminServices(t *testing.T) {
 	}
 }
 
+// Each row is what is wrong with one service of two, and what the endpoint says about it.
 func TestAdminHealth(t *testing.T) {
 	ask := func(status, times int) func(*testing.T, *storedSite) {
 		return func(t *testing.T, s *storedSite) {

@@ -247,17 +247,7 @@ func TestAdminWithoutServices(t *testing.T) {
 	}
 }
 
-// The members and their types are a contract with whatever watches Caddy.
-// Each row is what is wrong with one service of two, and what the endpoint says about it.
-// Security case 57, for the operator: of each kind, what it keeps out, and whom it leaves alone. At hand are a token of Alice's with
-// the session it has begun, another one of hers, and one of Bob's.
-// A token that the node has never seen can be revoked before anybody presents it. Nobody is asked about it.
-// Persons, sessions and tokens are revoked for all services, everything for the one that is named.
-// Security case 107: what could not be stored is an error to whoever asked for it, and refused here nevertheless.
 type rotatedKey struct {
 	Service, ID string
 	UseFrom     time.Time `json:"use_from"`
 }
-
-// A new key seals as soon as every node can have read it, and what is sealed opens on.
-// Security case 57: whoever suspects what is remembered can have BWS asked again. It revokes nothing.

@@ -25,6 +25,7 @@ func overTLS(r *http.Request) *http.Request {
 	return r
 }
 
+// Another site's page, or link, or image, must not be able to log anybody out.
 func TestLogoutIsOwnWish(t *testing.T) {
 	const (
 		head, put = http.MethodHead, http.MethodPut
@@ -137,6 +138,7 @@ func TestLogoutAnswer(t *testing.T) {
 	}
 }
 
+// Security case 57: a browser drops a cookie that is cleared just as it was set, and no other.
 func TestLogoutClearsCookies(t *testing.T) {
 	named := Gate{Session: &Session{Cookie: "s"}}
 	for name, test := range map[string]struct {
@@ -208,6 +210,7 @@ func TestLogoutShowsAPageToABrowser(t *testing.T) {
 	}
 }
 
+// A reason is answered as everywhere else: these say when to come again.
 func TestLogoutSaysWhenToTryAgain(t *testing.T) {
 	s := newSite(t)
 	s.ScriptAlways("/result", bwstest.Answer{Status: http.StatusInternalServerError})
@@ -257,6 +260,7 @@ func TestLogoutLog(t *testing.T) {
 	checkLogKeeps(t, lines, append(secrets, bwstest.AppSecret, alice.String()))
 }
 
+// checkLogKeeps checks that no line shows a secret.
 func checkLogKeeps(t testing.TB, lines []observer.LoggedEntry, secrets []string) {
 	t.Helper()
 	for _, line := range lines {

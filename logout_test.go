@@ -69,8 +69,6 @@ func (o *outcome) checkLoggedOut(t testing.TB) {
 	}
 }
 
-// Another site's page, or link, or image, must not be able to log anybody out.
-// Security case 57: a browser drops a cookie that is cleared just as it was set, and no other.
 // Security case 57: whatever of the two the browser presents, neither is good any more, here or on another node.
 func TestLogoutEndsSessionAndToken(t *testing.T) {
 	for name, present := range map[string]func(cookie, token string) []string{
@@ -156,9 +154,6 @@ func TestLogoutForgetsTheToken(t *testing.T) {
 	}
 }
 
-// Anybody can invent tokens; all nodes would have to keep their revocations for a month.
-// A token that comes many times is asked about once, though nothing is remembered of one that has ended.
-// Nor does logging out again and again make BWS say again and again that it rejects a token.
 // tampered is a cookie with another character near its end.
 func tampered(cookie string) string {
 	at := len(cookie) - 9
@@ -252,13 +247,3 @@ func TestLogoutBehindAGate(t *testing.T) {
 	send(t, post(cookie), g, s.logout(t, Logout{})).checkLoggedOut(t)
 	send(t, get(cookie), g).checkDenied(t, http.StatusUnauthorized, "revoked")
 }
-
-// Security case 107: the browser forgets, this node refuses, and the person hears that other nodes may not.
-// The first revocation that cannot be stored must not keep the others from being made here.
-// Each row is an answer of BWS about a token that nothing is known of, and what the person hears.
-// Whoever asks about too many unknown tokens hears so here, too.
-// A session proves its own token, so that BWS need not be there.
-// A token that cannot be proven must not keep the session that comes with it alive: rubbish in a header would be enough.
-// A page that logs out and moves on at once cancels its request. All nodes hear of it nevertheless.
-// A reason is answered as everywhere else: these say when to come again.
-// checkLogKeeps checks that no line shows a secret.

@@ -14,6 +14,7 @@ import (
 	"github.com/caddy-bws/caddy-bws/internal/policy"
 )
 
+// Anybody can invent tokens; all nodes would have to keep their revocations for a month.
 func TestLogoutOfWhatIsNoToken(t *testing.T) {
 	for name, test := range map[string]struct {
 		token func(*site) string
@@ -43,6 +44,7 @@ func TestLogoutOfWhatIsNoToken(t *testing.T) {
 	}
 }
 
+// A token that comes many times is asked about once, though nothing is remembered of one that has ended.
 func TestLogoutAsksOnceAboutAToken(t *testing.T) {
 	s := newStoredSite(t)
 	token := tokenAfter(10 * time.Minute)(s.site)
@@ -54,6 +56,7 @@ func TestLogoutAsksOnceAboutAToken(t *testing.T) {
 	s.checkRevocations(t, 0)
 }
 
+// Nor does logging out again and again make BWS say again and again that it rejects a token.
 func TestLogoutLeavesRejectionsRemembered(t *testing.T) {
 	s := newSite(t)
 	token, l := tokenForeign(bwstest.AppID)(s), s.logout(t, Logout{})
@@ -65,6 +68,7 @@ func TestLogoutLeavesRejectionsRemembered(t *testing.T) {
 	}
 }
 
+// Security case 107: the browser forgets, this node refuses, and the person hears that other nodes may not.
 func TestLogoutWithoutStorage(t *testing.T) {
 	for name, fault := range map[string]ledgertest.Fault{
 		"down": ledgertest.Failing(), "read-only": ledgertest.ReadOnly(), "writes fail": ledgertest.Failing(ledgertest.Store),
@@ -90,6 +94,7 @@ func TestLogoutWithoutStorage(t *testing.T) {
 	}
 }
 
+// The first revocation that cannot be stored must not keep the others from being made here.
 func TestLogoutOfTwoSessionsWithoutStorage(t *testing.T) {
 	s := newStoredSite(t)
 	g := s.gate(t, keeping)
@@ -100,6 +105,7 @@ func TestLogoutOfTwoSessionsWithoutStorage(t *testing.T) {
 	send(t, get(b), g).checkDenied(t, http.StatusUnauthorized, "revoked")
 }
 
+// Each row is an answer of BWS about a token that nothing is known of, and what the person hears.
 func TestLogoutWhenBWSDoesNotAnswer(t *testing.T) {
 	for name, test := range map[string]struct {
 		answer bwstest.Answer
@@ -144,6 +150,7 @@ func TestLogoutWhenBWSIsOutOfReach(t *testing.T) {
 	}
 }
 
+// Whoever asks about too many unknown tokens hears so here, too.
 func TestLogoutIsRateLimited(t *testing.T) {
 	s := newStoredSite(t)
 	l := s.logout(t, Logout{})
@@ -157,6 +164,7 @@ func TestLogoutIsRateLimited(t *testing.T) {
 	s.checkRevocations(t, 0)
 }
 
+// A session proves its own token, so that BWS need not be there.
 func TestLogoutOfASessionNeedsNoBWS(t *testing.T) {
 	s := newStoredSite(t)
 	g, token := s.gate(t, keeping), s.goodToken()
@@ -171,6 +179,7 @@ func TestLogoutOfASessionNeedsNoBWS(t *testing.T) {
 	s.checkRevocations(t, 1)
 }
 
+// A token that cannot be proven must not keep the session that comes with it alive: rubbish in a header would be enough.
 func TestLogoutEndsTheSessionWhateverBecomesOfTheToken(t *testing.T) {
 	s := newStoredSite(t)
 	g := s.gate(t, keeping)
@@ -182,6 +191,7 @@ func TestLogoutEndsTheSessionWhateverBecomesOfTheToken(t *testing.T) {
 	send(t, get(cookie), g).checkDenied(t, http.StatusUnauthorized, "revoked")
 }
 
+// A page that logs out and moves on at once cancels its request. All nodes hear of it nevertheless.
 func TestLogoutIsStoredThoughTheClientLeaves(t *testing.T) {
 	s := newStoredSite(t)
 	g, token := s.gate(t, keeping), s.goodToken()
