@@ -89,7 +89,7 @@ func (c *caddyProcess) stop() {
 // waitForLog waits until the log has a text, which happens, or Caddy ends, or the machine is stuck.
 func (c *caddyProcess) waitForLog(text string) {
 	c.t.Helper()
-	for range 600 {
+	for range 2400 {
 		if strings.Contains(c.logs.String(), text) {
 			return
 		}
