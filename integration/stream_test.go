@@ -72,10 +72,10 @@ func TestStreamsEndWithTheirEvidence(t *testing.T) {
 		revoked       bool
 		limit         time.Duration
 	}{
-		"upgraded, revoked": {"bws {\nsession 30m\n}", echo, true, 10 * time.Second},
-		"events, revoked":   {"bws {\nsession 30m\n}", "", true, 10 * time.Second},
-		"upgraded, too old": {"bws {\nmax_age 3s\n}", echo, false, 10 * time.Second},
-		"events, too old":   {"bws {\nmax_age 3s\n}", "", false, 10 * time.Second},
+		"upgraded, revoked": {"bws {\nsession 30m\n}", echo, true, 20 * time.Second},
+		"events, revoked":   {"bws {\nsession 30m\n}", "", true, 20 * time.Second},
+		"upgraded, too old": {"bws {\nmax_age 5s\n}", echo, false, 20 * time.Second},
+		"events, too old":   {"bws {\nmax_age 5s\n}", "", false, 20 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
