@@ -19,7 +19,7 @@ import (
 
 // Security case 28: a stream ends with the evidence that opened it, over each version of HTTP, and other responses go on.
 func TestStreamsEnd(t *testing.T) {
-	aged := Gate{MaxAge: caddy.Duration(4 * time.Second)} // of which up to one has passed: tokens know whole seconds
+	aged := Gate{MaxAge: caddy.Duration(3 * time.Second)} // of which up to one has passed: tokens know whole seconds
 	for name, test := range map[string]struct {
 		gate        Gate
 		contentType string
@@ -44,7 +44,7 @@ func TestStreamsEnd(t *testing.T) {
 }
 
 // streamLength is how long a stream lasts by itself.
-const streamLength = 10 * time.Second
+const streamLength = 6 * time.Second
 
 // streamFor returns how long the app could write to a client that reads.
 func streamFor(t *testing.T, g Gate, contentType string, version int) time.Duration {
