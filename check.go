@@ -161,11 +161,7 @@ func (g *Gate) checkHeaders() error {
 	if err != nil {
 		return err
 	}
-	sources := g.Token
-	if len(sources) == 0 {
-		sources = defaultSources(true)
-	}
-	for _, s := range sources {
+	for _, s := range g.tokenSources(true) {
 		if id.covers(s.headerName()) {
 			return fmt.Errorf("token: %s is an identity header's name too, which no client may send; use another name for one of them", s)
 		}
@@ -200,29 +196,46 @@ func (g *Gate) checkDeny() error {
 		if g.Deny.To == "" {
 			return errors.New("deny redirect: the URL is missing: write redirect <url>")
 		}
-		if hasPlaceholder(g.Deny.To) {
-			return nil // looked at once it is resolved
-		}
-		return g.checkRedirectTo(g.Deny.To)
+		return checkRedirect("deny redirect", g.Deny.To)
 	}
 	return fmt.Errorf("deny: unknown mode %q: use respond, error or redirect", g.Deny.Mode)
 }
 
-// checkRedirectTo quotes what the operator has written, and not what a placeholder in it holds.
-func (g *Gate) checkRedirectTo(resolved string) error {
-	if err := checkRedirect(resolved); err != nil {
-		return fmt.Errorf("deny redirect: %q is %w", g.Deny.To, err)
+// checkRedirect finds a mistake in the target of an option, as far as it is written out: placeholders are looked at once they are
+// resolved.
+func checkRedirect(option, written string) error {
+	if hasPlaceholder(written) {
+		return nil
 	}
-	return nil
+	return checkResolvedRedirect(option, written, written)
 }
 
-// checkRedirect accepts an absolute http or https URL, or a path of this site.
-func checkRedirect(to string) error {
+// resolveRedirect returns the target of an option.
+func resolveRedirect(option, written string) (string, error) {
+	to, err := resolve(written)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", option, err)
+	}
+	return to, checkResolvedRedirect(option, written, to)
+}
+
+// checkResolvedRedirect accepts an absolute http or https URL, or a path of this site. It quotes what the operator has written, and
+// not what a placeholder in it holds.
+func checkResolvedRedirect(option, written, to string) error {
 	u, err := url.Parse(to)
 	web := err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http")
 	local := err == nil && u.Scheme == "" && u.Host == "" && strings.HasPrefix(u.Path, "/") && !strings.HasPrefix(to, "//")
 	if !web && !local || strings.ContainsAny(to, "\\") {
-		return errors.New("neither an http or https URL nor a path that begins with /")
+		return fmt.Errorf("%s: %q is neither an http or https URL nor a path that begins with /", option, written)
+	}
+	return nil
+}
+
+// checkCookieName accepts what may name a cookie; an empty name stands for the default.
+func checkCookieName(option, name string) error {
+	// A cookie's name follows the grammar of a header's.
+	if name != "" && !httpguts.ValidHeaderFieldName(name) {
+		return fmt.Errorf("%s: %q is not a valid name; use letters, digits, - and _", option, name)
 	}
 	return nil
 }

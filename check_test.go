@@ -96,7 +96,7 @@ func TestCheckRefuses(t *testing.T) {
 
 func TestCheckRedirect(t *testing.T) {
 	for _, to := range []string{"/login", "/", "/a?b=c#d", "https://login.example", "http://login.example:8080/a?b"} {
-		if err := checkRedirect(to); err != nil {
+		if err := checkResolvedRedirect("to", to, to); err != nil {
 			t.Errorf("%q: %v", to, err)
 		}
 	}
@@ -104,7 +104,7 @@ func TestCheckRedirect(t *testing.T) {
 		"", "login", "//evil.example", "///evil.example", `/\evil.example`, `\\evil.example`, "https:evil.example", "https:/evil.example",
 		"https://", "javascript:alert(1)", "data:text/html,x", "ftp://evil.example", "/\tevil", "?a", "#a", "mailto:a@b.example",
 	} {
-		if checkRedirect(to) == nil {
+		if checkResolvedRedirect("to", to, to) == nil {
 			t.Errorf("%q is accepted", to)
 		}
 	}

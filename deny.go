@@ -2,7 +2,6 @@ package caddybws
 
 import (
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"strconv"
@@ -34,16 +33,11 @@ type Denial struct {
 	To string `json:"to,omitempty"`
 }
 
-func (g *Gate) provisionDenial() error {
-	if g.Deny == nil || g.Deny.Mode != denyRedirect {
-		return nil
+func (g *Gate) provisionDenial() (err error) {
+	if g.Deny != nil && g.Deny.Mode == denyRedirect {
+		g.redirectTo, err = resolveRedirect("deny redirect", g.Deny.To)
 	}
-	to, err := resolve(g.Deny.To)
-	if err != nil {
-		return fmt.Errorf("deny redirect: %w", err)
-	}
-	g.redirectTo = to
-	return g.checkRedirectTo(to)
+	return err
 }
 
 // deny carries a denial out. It reads nothing of the request's body.
@@ -62,14 +56,20 @@ func (g *Gate) deny(w http.ResponseWriter, q *inquiry) error {
 		return d.writeDetour(w, r, reason)
 	case g.Deny != nil && g.Deny.Mode == denyError:
 		return caddyhttp.Error(d.status, errors.New("bws: "+string(reason)))
-	case !isNavigation(r):
-		return d.writeProblem(w, r, reason, maxAge)
-	case g.redirectTo != "" && d.isForClient():
+	case g.redirectTo != "" && d.isForClient() && isNavigation(r):
 		w.Header().Set("Location", g.redirectTo)
 		w.WriteHeader(http.StatusSeeOther)
 		return nil
 	}
-	return d.writePage(w, r, reason)
+	return d.respond(w, r, reason, maxAge)
+}
+
+// respond shows a browser that navigates a page, and tells everybody else in JSON.
+func (d denial) respond(w http.ResponseWriter, r *http.Request, reason policy.Reason, maxAge int) error {
+	if isNavigation(r) {
+		return d.writePage(w, r, reason)
+	}
+	return d.writeProblem(w, r, reason, maxAge)
 }
 
 func (d denial) setHeaders(header http.Header, r *http.Request, reason policy.Reason, maxAge int) {

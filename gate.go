@@ -1,6 +1,7 @@
 package caddybws
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 	"strings"
@@ -158,10 +159,7 @@ func (g *Gate) provisionIdentity() (err error) {
 }
 
 func (g *Gate) provisionSources() {
-	g.secureSources, g.plainSources = g.Token, g.Token
-	if len(g.Token) == 0 {
-		g.secureSources, g.plainSources = defaultSources(true), defaultSources(false)
-	}
+	g.secureSources, g.plainSources = g.tokenSources(true), g.tokenSources(false)
 	g.secureVary, g.plainVary = g.varyOf(g.secureSources), g.varyOf(g.plainSources)
 	g.credentials = credentialsOf(slices.Concat(g.secureSources, g.plainSources))
 	// Those of other gates, too, as far as they are known: with a session's cookie an app could do what the person can.
@@ -183,12 +181,15 @@ func (g *Gate) varyOf(sources []TokenSource) string {
 	return strings.Join(names, ", ")
 }
 
-func (g *Gate) serviceName() string {
-	if g.Service == "" {
-		return defaultService
+// tokenSources are those that are configured, or the default ones over connections of one kind.
+func (g *Gate) tokenSources(secure bool) []TokenSource {
+	if len(g.Token) == 0 {
+		return defaultSources(secure)
 	}
-	return g.Service
+	return g.Token
 }
+
+func (g *Gate) serviceName() string { return cmp.Or(g.Service, defaultService) }
 
 func (g *Gate) actions() []bws.Action {
 	if len(g.Allow) == 0 {

@@ -133,11 +133,16 @@ func (s *Service) setIdentity() {
 // knowsRevocations reports whether what has been revoked is known well enough to open sessions. Right after the start it waits
 // for the first look.
 func (s *Service) knowsRevocations(ctx context.Context, now time.Time) bool {
-	age, read := s.ledger.StaleFor(now)
-	if !read {
-		s.ledger.Ready(ctx)
-		age, read = s.ledger.StaleFor(now)
+	if s.hasReadRevocations(now) {
+		return true
 	}
+	s.ledger.Ready(ctx)
+	return s.hasReadRevocations(now)
+}
+
+// hasReadRevocations reports the same without waiting.
+func (s *Service) hasReadRevocations(now time.Time) bool {
+	age, read := s.ledger.StaleFor(now)
 	return read && age <= s.grace
 }
 

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -14,7 +13,6 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
-	"golang.org/x/net/http/httpguts"
 
 	"github.com/caddy-bws/caddy-bws/bws"
 	"github.com/caddy-bws/caddy-bws/internal/evidence"
@@ -61,33 +59,20 @@ func (l *Logout) Provision(ctx caddy.Context) error {
 	if l.service, err = serviceOf(ctx, l.Service); err != nil {
 		return err
 	}
-	if l.redirectTo, err = resolve(l.Redirect); err != nil {
-		return fmt.Errorf("redirect: %w", err)
+	if l.Redirect != "" {
+		l.redirectTo, err = resolveRedirect("redirect", l.Redirect)
 	}
-	return l.checkRedirect(l.redirectTo)
+	return err
 }
 
 func (l *Logout) check() error {
 	if err := checkServiceName(cmp.Or(l.Service, defaultService)); err != nil {
 		return err
 	}
-	if l.Cookie != "" && !httpguts.ValidHeaderFieldName(l.Cookie) {
-		return fmt.Errorf("cookie: %q is not a valid name; use letters, digits, - and _", l.Cookie)
+	if err := checkCookieName("cookie", l.Cookie); err != nil || l.Redirect == "" {
+		return err
 	}
-	if hasPlaceholder(l.Redirect) {
-		return nil // looked at once it is resolved
-	}
-	return l.checkRedirect(l.Redirect)
-}
-
-func (l *Logout) checkRedirect(resolved string) error {
-	if resolved == "" {
-		return nil
-	}
-	if err := checkRedirect(resolved); err != nil {
-		return fmt.Errorf("redirect: %q is %w", l.Redirect, err)
-	}
-	return nil
+	return checkRedirect("redirect", l.Redirect)
 }
 
 // ServeHTTP ends the session. It never calls the next handler.
@@ -102,20 +87,17 @@ func (l *Logout) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.H
 		return caddyhttp.Error(http.StatusForbidden, errors.New("bws_logout: the request does not come from a page of this site"))
 	}
 	header.Set("Clear-Site-Data", `"cache"`)
-	cookie := l.cookie(secure)
+	cookie := newSessionCookie(l.Cookie, secure, false)
 	cookie.clear(header)
 	for _, source := range defaultSources(secure) {
 		if source.Cookie != "" {
 			(&sessionCookie{source.Cookie, cookie.attributes}).clear(header)
 		}
 	}
-	if reason := l.end(r, secure, cookie); reason != "" {
+	if reason := l.end(r, secure, &cookie); reason != "" {
 		d := denialOf(reason)
 		d.setHeaders(header, r, reason, 0)
-		if isNavigation(r) {
-			return d.writePage(w, r, reason)
-		}
-		return d.writeProblem(w, r, reason, 0)
+		return d.respond(w, r, reason, 0)
 	}
 	if l.redirectTo != "" {
 		header.Set("Location", l.redirectTo)
@@ -124,13 +106,6 @@ func (l *Logout) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.H
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil
-}
-
-func (l *Logout) cookie(secure bool) *sessionCookie {
-	if secure {
-		return &sessionCookie{cmp.Or(l.Cookie, secureSessionCookie), "; Path=/; HttpOnly; SameSite=Lax; Secure"}
-	}
-	return &sessionCookie{cmp.Or(l.Cookie, plainSessionCookie), "; Path=/; HttpOnly; SameSite=Lax"}
 }
 
 // clear has the browser drop the cookie.

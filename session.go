@@ -12,7 +12,6 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
-	"golang.org/x/net/http/httpguts"
 
 	"github.com/caddy-bws/caddy-bws/internal/ledger"
 	"github.com/caddy-bws/caddy-bws/internal/policy"
@@ -68,12 +67,7 @@ func (g *Gate) checkSession() error {
 	return cmp.Or(s.checkCookie(), s.checkSameSite())
 }
 
-func (s *Session) checkCookie() error {
-	if s.Cookie != "" && !httpguts.ValidHeaderFieldName(s.Cookie) {
-		return fmt.Errorf("session: cookie: %q is not a valid name; use letters, digits, - and _", s.Cookie)
-	}
-	return nil
-}
+func (s *Session) checkCookie() error { return checkCookieName("session: cookie", s.Cookie) }
 
 func (s *Session) checkSameSite() error {
 	switch s.SameSite {
@@ -96,23 +90,12 @@ func (g *Gate) checkSessionTogether() error {
 			time.Duration(s.Idle), s.lifetime())
 	}
 	for _, secure := range []bool{true, false} {
-		cookie, sources := s.cookie(secure), g.Token
-		if len(sources) == 0 {
-			sources = defaultSources(secure)
-		}
-		if slices.ContainsFunc(sources, func(source TokenSource) bool { return source.Cookie == cookie }) {
+		cookie := newSessionCookie(s.Cookie, secure, false).name
+		if slices.ContainsFunc(g.tokenSources(secure), func(source TokenSource) bool { return source.Cookie == cookie }) {
 			return fmt.Errorf("session: cookie: %s is a token's cookie, too; use another name for one of them", cookie)
 		}
 	}
 	return nil
-}
-
-// cookie is the name of the session's cookie.
-func (s *Session) cookie(secure bool) string {
-	if secure {
-		return cmp.Or(s.Cookie, secureSessionCookie)
-	}
-	return cmp.Or(s.Cookie, plainSessionCookie)
 }
 
 // sessions is what a gate does with sessions.
@@ -125,22 +108,30 @@ type sessions struct {
 // sessionCookie is the cookie over connections of one kind.
 type sessionCookie struct{ name, attributes string }
 
+// newSessionCookie returns the cookie of this name, or the default one.
+func newSessionCookie(name string, secure, strict bool) sessionCookie {
+	attributes := "; Path=/; HttpOnly; SameSite=Lax"
+	if strict {
+		attributes = "; Path=/; HttpOnly; SameSite=Strict"
+	}
+	if secure {
+		return sessionCookie{cmp.Or(name, secureSessionCookie), attributes + "; Secure"}
+	}
+	return sessionCookie{cmp.Or(name, plainSessionCookie), attributes}
+}
+
 func (g *Gate) provisionSessions() {
 	if g.Session == nil {
 		return
 	}
-	s := &sessions{
+	strict := g.Session.SameSite == sameSiteStrict
+	g.sessions = &sessions{
 		lifetime: g.Session.lifetime(),
 		idle:     time.Duration(g.Session.Idle),
-		strict:   g.Session.SameSite == sameSiteStrict,
+		strict:   strict,
+		secure:   newSessionCookie(g.Session.Cookie, true, strict),
+		plain:    newSessionCookie(g.Session.Cookie, false, strict),
 	}
-	attributes := "; Path=/; HttpOnly; SameSite=Lax"
-	if s.strict {
-		attributes = "; Path=/; HttpOnly; SameSite=Strict"
-	}
-	s.secure = sessionCookie{g.Session.cookie(true), attributes + "; Secure"}
-	s.plain = sessionCookie{g.Session.cookie(false), attributes}
-	g.sessions = s
 }
 
 func (s *sessions) cookie(secure bool) *sessionCookie {

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-bws/caddy-bws/internal/policy"
+	"github.com/caddy-bws/caddy-bws/internal/session"
 )
 
 // streamInterval is how often it is looked whether a stream's evidence is still good.
@@ -111,13 +112,11 @@ func (g *Gate) goodUntil(f *foundEvidence) time.Time {
 	e := f.evidence
 	end := e.Expires.Add(policy.Skew)
 	if g.sessions != nil {
-		begun := e.Expires
-		if f.session != nil {
-			begun = f.session.Begun
-		} else if now := g.service.now(); now.Before(begun) {
-			begun = now
+		s := f.session
+		if s == nil {
+			s = session.Begin(f.key, e, g.service.now())
 		}
-		end = begun.Add(g.sessions.lifetime)
+		end = s.Begun.Add(g.sessions.lifetime)
 	}
 	if maxAge := g.policy.MaxAge; maxAge > 0 && e.NotBefore.Add(maxAge).Before(end) {
 		end = e.NotBefore.Add(maxAge)
@@ -128,7 +127,7 @@ func (g *Gate) goodUntil(f *foundEvidence) time.Time {
 // reasonToEnd returns why evidence is not good any more, and "" if it is.
 func (g *Gate) reasonToEnd(f *foundEvidence, end time.Time) policy.Reason {
 	now := g.service.now()
-	switch age, read := g.service.ledger.StaleFor(now); {
+	switch {
 	case g.service.revoked(f.id(), f.evidence):
 		return policy.Revoked
 	case !now.Before(end) && g.policy.MaxAge > 0 && f.evidence.Age(now) >= g.policy.MaxAge:
@@ -137,7 +136,7 @@ func (g *Gate) reasonToEnd(f *foundEvidence, end time.Time) policy.Reason {
 		return policy.SessionExpired
 	case !now.Before(end):
 		return policy.ExpiredToken
-	case f.session != nil && (!read || age > g.service.grace):
+	case f.session != nil && !g.service.hasReadRevocations(now):
 		return policy.LedgerUnavailable
 	}
 	return ""

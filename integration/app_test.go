@@ -2,6 +2,7 @@ package integration
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -62,29 +63,44 @@ func (a *answer) reason() string {
 // do sends a request with headers given as "Name: value".
 func do(t *testing.T, method, url string, headers ...string) *answer {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), method, url, nil)
+	got, err := ask(t.Context(), client, method, url, "", headers...)
 	if err != nil {
 		t.Fatal(err)
+	}
+	return got
+}
+
+// ask sends a request with headers given as "Name: value". It may be called from any goroutine.
+func ask(ctx context.Context, from *http.Client, method, url, body string, headers ...string) (*answer, error) {
+	r, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
+	if err != nil {
+		return nil, err
 	}
 	for _, line := range headers {
 		name, value, _ := strings.Cut(line, ": ")
 		r.Header.Add(name, value)
 	}
-	return send(t, r)
+	return exchange(from, r)
 }
 
 func send(t *testing.T, r *http.Request) *answer {
 	t.Helper()
-	response, err := client.Do(r)
+	got, err := exchange(client, r)
 	if err != nil {
 		t.Fatal(err)
+	}
+	return got
+}
+
+// exchange sends a request and reads the answer.
+func exchange(from *http.Client, r *http.Request) (*answer, error) {
+	response, err := from.Do(r)
+	if err != nil {
+		return nil, err
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &answer{response, string(body)}
+	return &answer{response, string(body)}, err
 }
 
 // begin returns the session that a token begins, as a header.

@@ -2,7 +2,6 @@ package integration
 
 import (
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"os"
@@ -118,23 +117,9 @@ func (n *node) restart() {
 // url is that of a path of the node's site.
 func (n *node) url(path string) string { return "http://" + n.Addr + path }
 
-// ask sends a request with headers given as "Name: value". It may be called from any goroutine.
+// ask is ask with the patience of the cluster's clients.
 func (c *cluster) ask(method, url, body string, headers ...string) (*answer, error) {
-	r, err := http.NewRequestWithContext(c.t.Context(), method, url, strings.NewReader(body))
-	if err != nil {
-		return nil, err
-	}
-	for _, line := range headers {
-		name, value, _ := strings.Cut(line, ": ")
-		r.Header.Add(name, value)
-	}
-	response, err := c.client.Do(r)
-	if err != nil {
-		return nil, err
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	return &answer{response, string(text)}, err
+	return ask(c.t.Context(), &c.client, method, url, body, headers...)
 }
 
 // outcome is "200", or for a denial its status and reason.

@@ -234,11 +234,11 @@ func expiredSession(t *testing.T, url string, token []string) []string {
 
 func post(t *testing.T, url, body string, status int) {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader(body))
+	got, err := ask(t.Context(), client, http.MethodPost, url, body)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := send(t, r); got.StatusCode != status {
+	if got.StatusCode != status {
 		t.Fatalf("got %d %s", got.StatusCode, got.Body)
 	}
 }

@@ -21,17 +21,14 @@ const complaintInterval = time.Minute
 func (v *Verifier) outcome(err error, logger *zap.Logger) evidence.Outcome {
 	switch {
 	case errors.Is(err, bws.ErrNoResult):
-		v.refused.Store(false)
 		return evidence.Pending
 	case errors.Is(err, bws.ErrTokenRejected):
-		v.refused.Store(false)
 		return evidence.Rejected
 	case errors.Is(err, circuitbreaker.ErrOpen):
 		return evidence.Unavailable
 	case errors.Is(err, bulkhead.ErrFull):
 		return evidence.Busy
 	case errors.Is(err, bws.ErrUnauthorized):
-		v.refused.Store(true)
 		v.complain(err, logger)
 		return evidence.Misconfigured
 	}

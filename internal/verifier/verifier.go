@@ -155,9 +155,18 @@ func (v *Verifier) ask(q *Question) (a answer) {
 }
 
 func (v *Verifier) evidenceOf(result *bws.OperationResult, err error, q *Question) *evidence.Evidence {
+	var e *evidence.Evidence
 	if err != nil {
-		return evidence.OfClaims(v.outcome(err, q.Logger), q.Claims)
+		e = evidence.OfClaims(v.outcome(err, q.Logger), q.Claims)
+	} else {
+		e = evidence.OfResult(result, q.Claims, v.Now())
 	}
-	v.refused.Store(false)
-	return evidence.OfResult(result, q.Claims, v.Now())
+	switch e.Outcome {
+	case evidence.Answered, evidence.Pending, evidence.Rejected:
+		v.refused.Store(false)
+	case evidence.Misconfigured:
+		v.refused.Store(true)
+	default: // whether they are accepted did not show
+	}
+	return e
 }
