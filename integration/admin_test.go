@@ -96,9 +96,10 @@ func (c *caddyProcess) checkInControl(service *bwstest.Server) {
 			c.t.Errorf("revoking: %d %s", got.StatusCode, got.Body)
 		}
 	}
-	if got := c.ask(http.MethodGet, "/bws/health", ""); got.StatusCode != http.StatusOK || !strings.Contains(got.Body, `"ready"`) {
-		c.t.Errorf("/bws/health: %d %s", got.StatusCode, got.Body)
-	}
+	eventually(c.t, "the node is ready", func() bool {
+		got := c.ask(http.MethodGet, "/bws/health", "")
+		return got.StatusCode == http.StatusOK && strings.Contains(got.Body, `"ready"`)
+	})
 
 	// The cache that is emptied is that of the gates.
 	token := goodToken(service)

@@ -198,15 +198,22 @@ function show(working) {
 async function openCamera() {
   if (busy || asking) return
   asking = true
-  say('Allow this page to use your camera, please.')
+  const question = 'Allow this page to use your camera, please.'
+  // Somebody who does not answer may have made a try without the camera, whose end is what counts.
+  const inform = text => { if (element('status').textContent === question) say(text) }
+  say(question)
   try {
     // Missing where the page is neither on https nor on this machine.
     stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: 'user', width: { ideal: 640 } } })
-    stream.getVideoTracks()[0].onended = () => closeCamera('The camera is gone.')
+    stream.getVideoTracks()[0].onended = () => {
+      closeCamera()
+      if (!busy) say('The camera is gone.')
+    }
     element('video').srcObject = stream
     await element('video').play()
   } catch {
-    closeCamera('There is no camera that this page may use.')
+    closeCamera()
+    inform('There is no camera that this page may use.')
     return
   } finally {
     asking = false
@@ -214,15 +221,13 @@ async function openCamera() {
   if (busy) return
   show(false)
   if (skipIntro) attempt()
-  else say('Look into the camera and press Start.')
+  else inform('Look into the camera and press Start.')
 }
 
-function closeCamera(text) {
+function closeCamera() {
   stream?.getTracks().forEach(track => track.stop())
   stream = undefined
-  if (busy) return
-  show(false)
-  say(text)
+  if (!busy) show(false)
 }
 
 // choose makes a button end the next operation so. It is there only if the service is the emulator.

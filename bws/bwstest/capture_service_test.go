@@ -1,11 +1,13 @@
 package bwstest_test
 
 import (
+	"context"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 
 	"github.com/caddy-bws/caddy-bws/bws/bwstest"
@@ -71,6 +73,18 @@ func TestServiceFaultsInBrowser(t *testing.T) {
 		p.click("recognized")
 		p.comesBack("access_token=" + token + "&state=s-1_2")
 	})
+	t.Run("before the camera is refused", func(t *testing.T) {
+		t.Parallel()
+		s := newSite(t)
+		s.Script("/upload", bwstest.Answer{Status: 400})
+		p := s.open(t, browser, s.link(bwstest.PerformTask, s.token(0)), script(
+			`navigator.mediaDevices.getUserMedia = () => new Promise((_, refuse) => { window.refuse = refuse })`))
+		p.says("Allow this page to use your camera")
+		p.click("recognized")
+		p.says("did not accept")
+		p.text(`window.refuse(new Error("late")), ""`)
+		p.says("did not accept")
+	})
 	t.Run("for good", func(t *testing.T) {
 		t.Parallel()
 		s := newSite(t)
@@ -98,5 +112,13 @@ func TestServiceFaultsInBrowser(t *testing.T) {
 		p.says("Picture 1")
 		p.click("cancel")
 		p.comesBack("error=user_abort&access_token=" + token + "&state=s-1_2")
+	})
+}
+
+// script has a page run a script before its own.
+func script(source string) chromedp.Action[chromedp.Void] {
+	return chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
+		_, err := chromedp.Call(ctx, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: source})
+		return err
 	})
 }
