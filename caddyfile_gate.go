@@ -30,6 +30,13 @@ func parseGate(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 //	        cookie    <name>
 //	        same_site lax|strict
 //	    }
+//	    login {
+//	        bcid      <template>
+//	        task      verify|identify|livenessdetection
+//	        max_tries <n>
+//	        challenge
+//	        ui        <url>
+//	    }
 //	    deny             respond|error|redirect <url>
 //	    identity_headers off | {
 //	        <header> <value>
@@ -78,6 +85,8 @@ func (g *Gate) unmarshalOption(d *caddyfile.Dispenser, option string) error {
 		return nil
 	case "session":
 		return g.unmarshalSession(d)
+	case "login":
+		return g.unmarshalLogin(d)
 	case "deny":
 		return g.unmarshalDeny(d)
 	case "identity_headers":
@@ -87,7 +96,7 @@ func (g *Gate) unmarshalOption(d *caddyfile.Dispenser, option string) error {
 		return noArg(d, option)
 	}
 	return unknownOption(d,
-		"token, allow, bcid, min_score, min_margin, max_age, require, once, session, deny, identity_headers, report_only")
+		"token, allow, bcid, min_score, min_margin, max_age, require, once, session, login, deny, identity_headers, report_only")
 }
 
 func (g *Gate) unmarshalToken(d *caddyfile.Dispenser) error {
@@ -138,6 +147,39 @@ func (g *Gate) unmarshalSession(d *caddyfile.Dispenser) error {
 			return located(d, g.Session.checkSameSite())
 		}
 		return d.Errf("session: unknown option %q: use one of idle, cookie, same_site", option)
+	})
+}
+
+func (g *Gate) unmarshalLogin(d *caddyfile.Dispenser) error {
+	g.Login = new(Login)
+	if err := noArg(d, "login"); err != nil {
+		return err
+	}
+	return eachOption(d, nil, func(option string) error {
+		l := g.Login
+		switch option {
+		case "bcid":
+			if err := oneArg(d, "login: bcid", &l.BCID); err != nil {
+				return err
+			}
+			return located(d, l.checkBCID())
+		case "task":
+			if err := oneArg(d, "login: task", &l.Task); err != nil {
+				return err
+			}
+			return located(d, l.checkTask())
+		case "max_tries":
+			return countArg(d, "login: max_tries", &l.MaxTries, maxMaxTries)
+		case "challenge":
+			l.Challenge = true
+			return noArg(d, "login: challenge")
+		case "ui":
+			if err := oneArg(d, "login: ui", &l.UI); err != nil {
+				return err
+			}
+			return located(d, l.checkUI())
+		}
+		return d.Errf("login: unknown option %q: use one of bcid, task, max_tries, challenge, ui", option)
 	})
 }
 

@@ -175,7 +175,7 @@ func takeLines(r *http.Request, v *visit, header string, rest func(line string) 
 func (c *credentialSet) withoutCookies(line string) string {
 	for start := 0; start < len(line); {
 		pair, rest, _ := strings.Cut(line[start:], ";")
-		if name, _ := splitCookie(pair); !slices.Contains(c.cookies, name) {
+		if name, _ := splitCookie(pair); !slices.Contains(c.cookies, name) && !isLoginCookie(name) {
 			start += len(pair) + len(";")
 			continue
 		}

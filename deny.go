@@ -44,35 +44,55 @@ func (g *Gate) provisionDenial() (err error) {
 func (g *Gate) deny(w http.ResponseWriter, q *inquiry) error {
 	r, v := q.Request, q.visit
 	v.withdraw(r)
-	reason := v.decision.Reason
-	if c := g.logger.Check(zap.InfoLevel, "denied"); c != nil {
-		c.Write(g.logFields(r, v)...)
+	told := refusalFor(v.decision.Reason)
+	if g.login != nil {
+		begun, instead := g.logIn(w, q, told)
+		if begun {
+			g.log(zap.InfoLevel, "login begun", q)
+			return nil
+		}
+		told = instead
+		v.decision = policy.Deny(told.reason)
 	}
-	d := denialOf(reason)
-	maxAge := g.maxAge(reason)
-	d.setHeaders(w.Header(), r, reason, maxAge)
+	g.log(zap.InfoLevel, "denied", q)
+	told.maxAge, told.login = g.maxAge(told.reason), g.loginLink(q)
+	told.setHeaders(w.Header(), r)
 	switch {
-	case d.isForClient() && g.mayHaveSession(q):
-		return d.writeDetour(w, r, reason)
+	case told.isForClient() && g.mayHaveSession(q):
+		return told.writeDetour(w, r)
 	case g.Deny != nil && g.Deny.Mode == denyError:
-		return caddyhttp.Error(d.status, errors.New("bws: "+string(reason)))
-	case g.redirectTo != "" && d.isForClient() && isNavigation(r):
+		return caddyhttp.Error(told.status, errors.New("bws: "+string(told.reason)))
+	case g.redirectTo != "" && told.isForClient() && isNavigation(r):
 		w.Header().Set("Location", g.redirectTo)
 		w.WriteHeader(http.StatusSeeOther)
 		return nil
 	}
-	return d.respond(w, r, reason, maxAge)
+	return told.respond(w, r)
+}
+
+// refusal is a denial as a client is told about it.
+type refusal struct {
+	denial
+	reason policy.Reason
+	// maxAge is how old the biometric act may be, in seconds, where that is what the client needs to know.
+	maxAge int
+	// login is where a browser can go to be verified, if it can.
+	login string
+}
+
+func refusalFor(reason policy.Reason) refusal {
+	return refusal{denial: denialOf(reason), reason: reason}
 }
 
 // respond shows a browser that navigates a page, and tells everybody else in JSON.
-func (d denial) respond(w http.ResponseWriter, r *http.Request, reason policy.Reason, maxAge int) error {
+func (d refusal) respond(w http.ResponseWriter, r *http.Request) error {
 	if isNavigation(r) {
-		return d.writePage(w, r, reason)
+		return d.writePage(w, r)
 	}
-	return d.writeProblem(w, r, reason, maxAge)
+	return d.writeProblem(w, r)
 }
 
-func (d denial) setHeaders(header http.Header, r *http.Request, reason policy.Reason, maxAge int) {
+func (d refusal) setHeaders(header http.Header, r *http.Request) {
 	header.Set("Cache-Control", "no-store")
 	if d.retryAfter > 0 {
 		header.Set("Retry-After", strconv.Itoa(int(d.retryAfter/time.Second)))
@@ -80,9 +100,9 @@ func (d denial) setHeaders(header http.Header, r *http.Request, reason policy.Re
 	if d.status != http.StatusUnauthorized {
 		return
 	}
-	challenge := `BWS realm="` + realm(r) + `", error="` + string(reason) + `"`
-	if maxAge > 0 {
-		challenge += `, max_age="` + strconv.Itoa(maxAge) + `"`
+	challenge := `BWS realm="` + realm(r) + `", error="` + string(d.reason) + `"`
+	if d.maxAge > 0 {
+		challenge += `, max_age="` + strconv.Itoa(d.maxAge) + `"`
 	}
 	header.Add("WWW-Authenticate", challenge)
 }

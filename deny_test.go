@@ -97,7 +97,9 @@ func TestDenialHeaders(t *testing.T) {
 	} {
 		g := &Gate{MaxAge: caddy.Duration(2 * time.Minute)}
 		header := http.Header{"Cache-Control": {"private"}}
-		denialOf(test.reason).setHeaders(header, get(), test.reason, g.maxAge(test.reason))
+		told := refusalFor(test.reason)
+		told.maxAge = g.maxAge(test.reason)
+		told.setHeaders(header, get())
 		got := []string{header.Get("Cache-Control"), header.Get("WWW-Authenticate"), header.Get("Retry-After")}
 		if want := []string{"no-store", test.challenge, test.retryAfter}; !slices.Equal(got, want) {
 			t.Errorf("%s: got %q, want %q", test.reason, got, want)
@@ -105,7 +107,7 @@ func TestDenialHeaders(t *testing.T) {
 	}
 	// A first factor's challenge stays.
 	header := http.Header{"Www-Authenticate": {`Basic realm="first"`}}
-	denialOf(policy.NoToken).setHeaders(header, get(), policy.NoToken, 0)
+	refusalFor(policy.NoToken).setHeaders(header, get())
 	if got := header["Www-Authenticate"]; len(got) != 2 || got[0] != `Basic realm="first"` {
 		t.Errorf("got %q", got)
 	}

@@ -46,7 +46,7 @@ type Gate struct {
 
 	// Where the token is looked for, in this order; the first place that holds one counts. Each is removed from the
 	// request before the app sees it. Default: the cookie `__Host-bws_token` (without TLS `bws_token`), then the header
-	// `X-BWS-Token`.
+	// `X-BWS-Token`; with `login` none but the cookie that a login sets, which comes first in any case.
 	Token []TokenSource `json:"token,omitempty"`
 
 	// The operations that open the route: `verification`, `identification`, `enrollment`, `livenessdetection`. Default:
@@ -78,6 +78,9 @@ type Gate struct {
 	// Keep what a token has proven in a sealed cookie, for longer than the token lives. Default: no session.
 	Session *Session `json:"session,omitempty"`
 
+	// Have a browser that lacks evidence verified: send it to the capture page, and let it come back. Default: no login.
+	Login *Login `json:"login,omitempty"`
+
 	// How a denial is answered. Default: a page or problem+json.
 	Deny *Denial `json:"deny,omitempty"`
 
@@ -98,6 +101,7 @@ type Gate struct {
 	secureVary, plainVary       string
 	credentials                 credentialSet
 	sessions                    *sessions
+	login                       *login
 	logger                      *zap.Logger
 	redirectTo                  string
 }
@@ -123,6 +127,9 @@ func (g *Gate) Provision(ctx caddy.Context) error {
 	g.provisionPolicy()
 	g.provisionSessions()
 	g.provisionSources()
+	if err := g.provisionLogin(); err != nil {
+		return err
+	}
 	if err := g.provisionIdentity(); err != nil {
 		return err
 	}
@@ -161,7 +168,7 @@ func (g *Gate) provisionIdentity() (err error) {
 func (g *Gate) provisionSources() {
 	g.secureSources, g.plainSources = g.tokenSources(true), g.tokenSources(false)
 	g.secureVary, g.plainVary = g.varyOf(g.secureSources), g.varyOf(g.plainSources)
-	g.credentials = credentialsOf(slices.Concat(g.secureSources, g.plainSources))
+	g.credentials = credentialsOf(slices.Concat(g.secureSources, g.plainSources, defaultSources(true), defaultSources(false)))
 	// Those of other gates, too, as far as they are known: with a session's cookie an app could do what the person can.
 	g.credentials.cookies = append(g.credentials.cookies, secureSessionCookie, plainSessionCookie)
 	if g.Session != nil && g.Session.Cookie != "" {
@@ -175,7 +182,7 @@ func (g *Gate) varyOf(sources []TokenSource) string {
 	for _, s := range sources {
 		names = append(names, s.headerName())
 	}
-	if g.sessions != nil && !slices.Contains(names, "Cookie") {
+	if (g.sessions != nil || g.Login != nil) && !slices.Contains(names, "Cookie") {
 		names = append(names, "Cookie")
 	}
 	return strings.Join(names, ", ")
@@ -183,7 +190,7 @@ func (g *Gate) varyOf(sources []TokenSource) string {
 
 // tokenSources are those that are configured, or the default ones over connections of one kind.
 func (g *Gate) tokenSources(secure bool) []TokenSource {
-	if len(g.Token) == 0 {
+	if len(g.Token) == 0 && g.Login == nil {
 		return defaultSources(secure)
 	}
 	return g.Token

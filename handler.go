@@ -9,6 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"github.com/caddy-bws/caddy-bws/bws"
 	"github.com/caddy-bws/caddy-bws/internal/evidence"
@@ -38,6 +39,11 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 	q.demands.Persons = g.persons.resolve(v, repl)
 
 	g.identity.strip(r)
+	if g.login != nil {
+		if back := g.returned(&q); back != nil {
+			return g.finishLogin(w, &q, back)
+		}
+	}
 	decision := g.judge(&q) //nolint:contextcheck // the request has the context
 	g.credentials.take(r, v)
 	v.conclude(decision, q.evidence(), g.service.now())
@@ -46,7 +52,8 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 	case decision.Allow:
 		g.admit(w, &q, repl) //nolint:contextcheck // the request has the context
 	case g.ReportOnly:
-		g.reportDenial(r, v)
+		q.visit.withdraw(r) // who would be denied has no user, and no header that names one
+		g.log(zap.InfoLevel, "would be denied", &q)
 	default:
 		return g.deny(w, &q)
 	}
@@ -115,7 +122,7 @@ func (g *Gate) judgeAgain(q *inquiry, f *foundEvidence) policy.Decision {
 // judgeToken decides by the token, or as it was decided without if there is none. Held is the session that the request came with.
 func (g *Gate) judgeToken(q *inquiry, held *session.Session, without policy.Decision) policy.Decision {
 	recalled := q.found
-	token, reason := findToken(g.sources(q.secure), func(header string) []string { return q.visit.header(q.Request, header) })
+	token, reason := g.findToken(q)
 	if reason == policy.NoToken || recalled != nil && recalled.token == token && g.Once == nil {
 		return without
 	}
@@ -126,12 +133,22 @@ func (g *Gate) judgeToken(q *inquiry, held *session.Session, without policy.Deci
 	case len(token) > bws.MaxTokenLength:
 		return policy.Deny(policy.MalformedToken)
 	}
-	f := foundEvidence{service: g.service, token: token, key: verifier.KeyOf(token)}
-	if f.evidence, reason = g.service.verify(q.Request, token, f.key, g.spends(q.Request)); reason != "" {
-		return policy.Deny(reason)
-	}
 	if recalled != nil && recalled.session != nil && held == nil {
 		held = recalled.session
+	}
+	decision := g.judgeEvidence(q, token, held, g.spends(q.Request))
+	if decision.Allow && g.Once != nil {
+		return g.redeem(q, q.found)
+	}
+	return decision
+}
+
+// judgeEvidence holds what came of a token against the policy, and against the session that the request came with.
+func (g *Gate) judgeEvidence(q *inquiry, token string, held *session.Session, afresh bool) policy.Decision {
+	f := foundEvidence{service: g.service, token: token, key: verifier.KeyOf(token)}
+	var reason policy.Reason
+	if f.evidence, reason = g.service.verify(q.Request, token, f.key, afresh); reason != "" {
+		return policy.Deny(reason)
 	}
 	switch e := f.evidence; {
 	case e.Success && g.service.revoked(session.IDOf(f.key), e):
@@ -140,11 +157,17 @@ func (g *Gate) judgeToken(q *inquiry, held *session.Session, without policy.Deci
 		return policy.Deny(policy.Contradiction)
 	}
 	q.found = q.visit.remember(f)
-	decision := q.demands.Judge(f.evidence, g.service.now())
-	if decision.Allow && g.Once != nil {
-		return g.redeem(q, q.found)
+	return q.demands.Judge(f.evidence, g.service.now())
+}
+
+// findToken returns the token to look at, or the reason why there is none: that of a login counts first.
+func (g *Gate) findToken(q *inquiry) (string, policy.Reason) {
+	if g.login != nil {
+		if token, reason := g.findLoginToken(q); reason != policy.NoToken {
+			return token, reason
+		}
 	}
-	return decision
+	return findToken(g.sources(q.secure), func(header string) []string { return q.visit.header(q.Request, header) })
 }
 
 // disagree reports whether two pieces of evidence name different persons.
@@ -161,29 +184,24 @@ func (g *Gate) admit(w http.ResponseWriter, q *inquiry, repl *caddy.Replacer) {
 	v.addToList(w.Header(), "Cache-Control", "private")
 	v.addToList(w.Header(), "Vary", g.vary(q.secure))
 	g.keepSession(w, q)
-	if c := g.logger.Check(zap.DebugLevel, "allowed"); c != nil {
-		c.Write(g.logFields(r, v)...)
-	}
+	g.log(zap.DebugLevel, "allowed", q)
 }
 
-// reportDenial lets pass what would be denied: without a user, and with no header that names one.
-func (g *Gate) reportDenial(r *http.Request, v *visit) {
-	v.withdraw(r)
-	if c := g.logger.Check(zap.InfoLevel, "would be denied"); c != nil {
-		c.Write(g.logFields(r, v)...)
+// log tells what was decided about a request. It names nobody.
+func (g *Gate) log(level zapcore.Level, message string, q *inquiry) {
+	c := g.logger.Check(level, message)
+	if c == nil {
+		return
 	}
-}
-
-func (g *Gate) logFields(r *http.Request, v *visit) []zap.Field {
-	return []zap.Field{
+	c.Write(
 		zap.String("service", g.serviceName()),
-		zap.String("reason", string(v.decision.Reason)),
-		zap.String("evidence", v.source()),
-		zap.String("method", r.Method),
-		zap.String("host", r.Host),
-		zap.String("path", r.URL.Path),
-		zap.String("client_ip", clientIP(r)),
-	}
+		zap.String("reason", string(q.visit.decision.Reason)),
+		zap.String("evidence", q.visit.source()),
+		zap.String("method", q.Method),
+		zap.String("host", q.Host),
+		zap.String("path", q.URL.Path),
+		zap.String("client_ip", clientIP(q.Request)),
+	)
 }
 
 // sources are the places of the token in this request.

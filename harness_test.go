@@ -104,6 +104,9 @@ func provision(t testing.TB, g Gate, s *Service) *Gate {
 	g.provisionPolicy()
 	g.provisionSessions()
 	g.provisionSources()
+	if err := g.provisionLogin(); err != nil {
+		t.Fatal(err)
+	}
 	if err := g.provisionIdentity(); err != nil {
 		t.Fatal(err)
 	}

@@ -23,8 +23,8 @@ import (
 )
 
 // Logout is a handler that ends the session of a request, on all nodes, and whatever its token could still open: that of the
-// session, and one in the places where gates look by default. It clears their cookies, and has the browser clear its cache. It
-// answers a POST, or a GET that the browser shows to come from this very site: with 204, or with a redirect.
+// session, and one in the places where gates look by default or where a login puts it. It clears their cookies, and has the browser
+// clear its cache. It answers a POST, or a GET that the browser shows to come from this very site: with 204, or with a redirect.
 type Logout struct {
 	// The name of the service, as for the gates whose sessions end here. Default: `default`.
 	Service string `json:"service,omitempty"`
@@ -89,15 +89,15 @@ func (l *Logout) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.H
 	header.Set("Clear-Site-Data", `"cache"`)
 	cookie := newSessionCookie(l.Cookie, secure, false)
 	cookie.clear(header)
-	for _, source := range defaultSources(secure) {
+	for _, source := range loginSources(secure) {
 		if source.Cookie != "" {
-			(&sessionCookie{source.Cookie, cookie.attributes}).clear(header)
+			(&gateCookie{source.Cookie, cookie.attributes}).clear(header)
 		}
 	}
 	if reason := l.end(r, secure, &cookie); reason != "" {
-		d := denialOf(reason)
-		d.setHeaders(header, r, reason, 0)
-		return d.respond(w, r, reason, 0)
+		told := refusalFor(reason)
+		told.setHeaders(header, r)
+		return told.respond(w, r)
 	}
 	if l.redirectTo != "" {
 		header.Set("Location", l.redirectTo)
@@ -109,7 +109,7 @@ func (l *Logout) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.H
 }
 
 // clear has the browser drop the cookie.
-func (c *sessionCookie) clear(header http.Header) {
+func (c *gateCookie) clear(header http.Header) {
 	header.Add("Set-Cookie", c.name+"="+c.attributes+"; Max-Age=0")
 }
 
@@ -139,13 +139,14 @@ func isSameOrigin(from string, r *http.Request, secure bool) bool {
 
 // end revokes the sessions and tokens that the request carries, also if the client does not wait for it. It returns the reason why
 // something may still be good.
-func (l *Logout) end(r *http.Request, secure bool, cookie *sessionCookie) policy.Reason {
+func (l *Logout) end(r *http.Request, secure bool, cookie *gateCookie) policy.Reason {
 	r = r.WithContext(context.WithoutCancel(r.Context()))
 	v := visitOf(r, r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer))
 	ended := make(map[session.ID]bool)            // false for what is not worth it
 	trouble := l.endSessions(r, v, cookie, ended) //nolint:contextcheck // the request has the context
-	for _, source := range defaultSources(secure) {
-		for token := range source.values(v.header(r, source.headerName())) {
+	for _, source := range loginSources(secure) {
+		for value := range source.values(v.header(r, source.headerName())) {
+			token := withoutProof(value)
 			key := verifier.KeyOf(token)
 			id := session.IDOf(key)
 			if _, known := ended[id]; !known { // else proven by its session, or looked at before
@@ -168,7 +169,7 @@ func (l *Logout) end(r *http.Request, secure bool, cookie *sessionCookie) policy
 }
 
 // endSessions revokes the sessions, and notes which those are.
-func (l *Logout) endSessions(r *http.Request, v *visit, cookie *sessionCookie, ended map[session.ID]bool) (trouble policy.Reason) {
+func (l *Logout) endSessions(r *http.Request, v *visit, cookie *gateCookie, ended map[session.ID]bool) (trouble policy.Reason) {
 	place := l.service.placeOf(r, cookie)
 	for value := range (TokenSource{Cookie: cookie.name}).values(v.header(r, "Cookie")) {
 		s, ok := session.Open(r.Context(), l.service.ledger.Keys(ledger.Sessions), &place, value)

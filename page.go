@@ -36,24 +36,24 @@ type pageContent struct {
 	Reason      policy.Reason
 	// Retry offers to load the page again, Detour does it.
 	Retry, Detour bool
-	Style         template.CSS
+	// Login is the URL that begins a login by a click, if the gate has logins.
+	Login string
+	Style template.CSS
 }
 
 // writePage answers a browser that wants to show something.
-func (d denial) writePage(w http.ResponseWriter, r *http.Request, reason policy.Reason) error {
-	return d.writeContent(w, r, &pageContent{Title: d.title, Text: d.text, Reason: reason, Retry: d.retryAfter > 0})
+func (d refusal) writePage(w http.ResponseWriter, r *http.Request) error {
+	return d.writeContent(w, r, &pageContent{Title: d.title, Text: d.text, Retry: d.retryAfter > 0, Login: d.login})
 }
 
 // writeDetour has a browser load the page again, this time not from another site.
-func (d denial) writeDetour(w http.ResponseWriter, r *http.Request, reason policy.Reason) error {
-	return d.writeContent(w, r, &pageContent{
-		Title: "One moment", Text: "Your browser is taken to the page.", Reason: reason, Detour: true,
-	})
+func (d refusal) writeDetour(w http.ResponseWriter, r *http.Request) error {
+	return d.writeContent(w, r, &pageContent{Title: "One moment", Text: "Your browser is taken to the page.", Detour: true})
 }
 
-func (d denial) writeContent(w http.ResponseWriter, r *http.Request, content *pageContent) error {
+func (d refusal) writeContent(w http.ResponseWriter, r *http.Request, content *pageContent) error {
 	var body bytes.Buffer
-	content.Status, content.Style = d.status, template.CSS(pageStyle) //nolint:gosec // our own file
+	content.Status, content.Reason, content.Style = d.status, d.reason, template.CSS(pageStyle) //nolint:gosec // our own file
 	err := page.Execute(&body, content)
 	if err != nil {
 		return err
@@ -71,16 +71,18 @@ type problem struct {
 	Detail string        `json:"detail"`
 	Reason policy.Reason `json:"reason"`
 	MaxAge int           `json:"max_age,omitempty"`
+	Login  string        `json:"login,omitempty"`
 }
 
 // writeProblem answers everything that is not a browser's navigation.
-func (d denial) writeProblem(w http.ResponseWriter, r *http.Request, reason policy.Reason, maxAge int) error {
+func (d refusal) writeProblem(w http.ResponseWriter, r *http.Request) error {
 	body, err := json.Marshal(problem{
 		Title:  http.StatusText(d.status),
 		Status: d.status,
 		Detail: strings.TrimSuffix(d.title, ".") + ". " + d.text,
-		Reason: reason,
-		MaxAge: maxAge,
+		Reason: d.reason,
+		MaxAge: d.maxAge,
+		Login:  d.login,
 	})
 	if err != nil {
 		return err

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/caddy-bws/caddy-bws/internal/policy"
 )
 
 // between returns what stands between two texts.
@@ -24,9 +26,11 @@ func between(t *testing.T, s, before, after string) string {
 }
 
 func TestPage(t *testing.T) {
-	d := denial{status: http.StatusUnauthorized, title: "Pending", text: "Wait.", retryAfter: time.Second}
+	d := refusal{
+		denial: denial{status: http.StatusUnauthorized, title: "Pending", text: "Wait.", retryAfter: time.Second}, reason: policy.Pending,
+	}
 	w := httptest.NewRecorder()
-	if err := d.writePage(w, get(), "pending"); err != nil {
+	if err := d.writePage(w, get()); err != nil {
 		t.Fatal(err)
 	}
 	if w.Code != http.StatusUnauthorized || w.Header().Get("Content-Type") != "text/html; charset=utf-8" {
@@ -42,7 +46,7 @@ func TestPage(t *testing.T) {
 	}
 
 	w = httptest.NewRecorder()
-	if err := denialOf("no_token").writePage(w, get(), "no_token"); err != nil {
+	if err := refusalFor("no_token").writePage(w, get()); err != nil {
 		t.Fatal(err)
 	}
 	if strings.Contains(w.Body.String(), "Try again") {
@@ -53,7 +57,7 @@ func TestPage(t *testing.T) {
 // The page's own style is the only thing that its policy lets a browser load.
 func TestPageSecurity(t *testing.T) {
 	w := httptest.NewRecorder()
-	if err := denialOf("no_token").writePage(w, get(), "no_token"); err != nil {
+	if err := refusalFor("no_token").writePage(w, get()); err != nil {
 		t.Fatal(err)
 	}
 	style := between(t, w.Body.String(), "<style>", "</style>")
@@ -91,8 +95,9 @@ func TestPageSecurity(t *testing.T) {
 
 func TestPageEscapes(t *testing.T) {
 	const script = `<script>alert("1")</script>&'`
+	told := refusal{denial: denial{status: http.StatusForbidden, title: script, text: script}, reason: script}
 	w := httptest.NewRecorder()
-	if err := (denial{status: http.StatusForbidden, title: script, text: script}).writePage(w, get(), script); err != nil {
+	if err := told.writePage(w, get()); err != nil {
 		t.Fatal(err)
 	}
 	body := w.Body.String()
@@ -103,7 +108,9 @@ func TestPageEscapes(t *testing.T) {
 
 func TestProblem(t *testing.T) {
 	w := httptest.NewRecorder()
-	if err := denialOf("too_old").writeProblem(w, get(), "too_old", 120); err != nil {
+	told := refusalFor("too_old")
+	told.maxAge = 120
+	if err := told.writeProblem(w, get()); err != nil {
 		t.Fatal(err)
 	}
 	if w.Code != http.StatusUnauthorized || w.Header().Get("Content-Type") != "application/problem+json" ||
@@ -118,7 +125,7 @@ func TestProblem(t *testing.T) {
 	}
 	for reason, status := range statuses {
 		w := httptest.NewRecorder()
-		if err := denialOf(reason).writeProblem(w, get(), reason, 0); err != nil {
+		if err := refusalFor(reason).writeProblem(w, get()); err != nil {
 			t.Fatal(err)
 		}
 		var members map[string]any
@@ -138,10 +145,10 @@ func TestProblem(t *testing.T) {
 func TestAnswerToHead(t *testing.T) {
 	for name, write := range map[string]func(http.ResponseWriter, *http.Request) error{
 		"page": func(w http.ResponseWriter, r *http.Request) error {
-			return denialOf("pending").writePage(w, r, "pending")
+			return refusalFor("pending").writePage(w, r)
 		},
 		"problem": func(w http.ResponseWriter, r *http.Request) error {
-			return denialOf("pending").writeProblem(w, r, "pending", 0)
+			return refusalFor("pending").writeProblem(w, r)
 		},
 	} {
 		full, head := httptest.NewRecorder(), httptest.NewRecorder()

@@ -102,22 +102,22 @@ func (g *Gate) checkSessionTogether() error {
 type sessions struct {
 	lifetime, idle time.Duration
 	strict         bool
-	secure, plain  sessionCookie
+	secure, plain  gateCookie
 }
 
-// sessionCookie is the cookie over connections of one kind.
-type sessionCookie struct{ name, attributes string }
+// gateCookie is the cookie over connections of one kind.
+type gateCookie struct{ name, attributes string }
 
 // newSessionCookie returns the cookie of this name, or the default one.
-func newSessionCookie(name string, secure, strict bool) sessionCookie {
+func newSessionCookie(name string, secure, strict bool) gateCookie {
 	attributes := "; Path=/; HttpOnly; SameSite=Lax"
 	if strict {
 		attributes = "; Path=/; HttpOnly; SameSite=Strict"
 	}
 	if secure {
-		return sessionCookie{cmp.Or(name, secureSessionCookie), attributes + "; Secure"}
+		return gateCookie{cmp.Or(name, secureSessionCookie), attributes + "; Secure"}
 	}
-	return sessionCookie{cmp.Or(name, plainSessionCookie), attributes}
+	return gateCookie{cmp.Or(name, plainSessionCookie), attributes}
 }
 
 func (g *Gate) provisionSessions() {
@@ -134,7 +134,7 @@ func (g *Gate) provisionSessions() {
 	}
 }
 
-func (s *sessions) cookie(secure bool) *sessionCookie {
+func (s *sessions) cookie(secure bool) *gateCookie {
 	if secure {
 		return &s.secure
 	}
@@ -142,12 +142,12 @@ func (s *sessions) cookie(secure bool) *sessionCookie {
 }
 
 // find returns the sealed session that a request carries.
-func (c *sessionCookie) find(v *visit, r *http.Request) (value string, unambiguous bool) {
+func (c *gateCookie) find(v *visit, r *http.Request) (value string, unambiguous bool) {
 	return TokenSource{Cookie: c.name}.find(v.header(r, "Cookie"))
 }
 
 // set has the browser keep a sealed session for a time, unless another gate on this request has done so already.
-func (c *sessionCookie) set(header http.Header, value string, left time.Duration) {
+func (c *gateCookie) set(header http.Header, value string, left time.Duration) {
 	prefix := c.name + "="
 	if slices.ContainsFunc(header["Set-Cookie"], func(line string) bool { return strings.HasPrefix(line, prefix) }) {
 		return
@@ -157,7 +157,7 @@ func (c *sessionCookie) set(header http.Header, value string, left time.Duration
 }
 
 // placeOf is where a session of this service is good.
-func (s *Service) placeOf(r *http.Request, cookie *sessionCookie) session.Place {
+func (s *Service) placeOf(r *http.Request, cookie *gateCookie) session.Place {
 	return session.Place{Host: hostOf(r), Service: s.sealedFor, Cookie: cookie.name}
 }
 

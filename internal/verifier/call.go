@@ -46,8 +46,15 @@ func newExecutor(maxInflight int) (circuitbreaker.CircuitBreaker[bws.OperationRe
 	return breaker, failsafe.With(limit, retry, breaker)
 }
 
-// call asks the service, if the breaker and the limit let it.
+// call asks the service for a result, if the breaker and the limit let it.
 func (v *Verifier) call(ctx context.Context, token string) (bws.OperationResult, error) {
+	return v.through(ctx, func(ctx context.Context) (bws.OperationResult, error) { return v.Client.Result(ctx, token) })
+}
+
+// through makes a call to the service, if the breaker and the limit let it.
+func (v *Verifier) through(
+	ctx context.Context, call func(ctx context.Context) (bws.OperationResult, error),
+) (bws.OperationResult, error) {
 	var fault error // of the last try
 	result, err := v.executor.WithContext(ctx).GetWithExecution(
 		//nolint:contextcheck // the execution has the context
@@ -61,7 +68,7 @@ func (v *Verifier) call(ctx context.Context, token string) (bws.OperationResult,
 			}()
 			v.inflight.Add(1)
 			defer v.inflight.Add(-1)
-			return v.Client.Result(exec.Context(), token)
+			return call(exec.Context())
 		})
 	// What keeps a second try from being made says less than what the first one met.
 	if err != nil && fault != nil {

@@ -1,0 +1,45 @@
+package verifier
+
+import (
+	"context"
+	"net/netip"
+
+	"go.uber.org/zap"
+
+	"github.com/caddy-bws/caddy-bws/bws"
+	"github.com/caddy-bws/caddy-bws/internal/evidence"
+)
+
+// Order is a request's wish for a new token.
+type Order struct {
+	bws.TokenRequest
+	// Client is the address that causes the call.
+	Client netip.Addr
+	// Logger gets the faults of the service.
+	Logger *zap.Logger
+}
+
+// Order asks the service for a new token, within the limits of questions about tokens. The outcome of an order that is met is
+// None; any other says why there is no token. No context but its own deadline ends it: a client that leaves says nothing about the
+// service.
+func (v *Verifier) Order(o *Order) (string, evidence.Outcome) {
+	if v.breaker.RemainingDelay() == 0 && !v.clients.allow(o.Client) {
+		return "", evidence.RateLimited
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), v.Timeout)
+	defer cancel()
+	var token string
+	_, err := v.through(ctx, func(ctx context.Context) (result bws.OperationResult, err error) {
+		token, err = v.Client.Token(ctx, o.TokenRequest)
+		return result, err
+	})
+	if err != nil {
+		outcome := v.outcome(err, o.Logger)
+		if outcome == evidence.Misconfigured {
+			v.refused.Store(true)
+		}
+		return "", outcome
+	}
+	v.refused.Store(false)
+	return token, evidence.None
+}

@@ -1,0 +1,143 @@
+package caddybws
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/binary"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-bws/caddy-bws/bws"
+	"github.com/caddy-bws/caddy-bws/internal/ledger"
+	"github.com/caddy-bws/caddy-bws/internal/sealed"
+	"github.com/caddy-bws/caddy-bws/internal/verifier"
+)
+
+// loginTime is how long a login may take. No token lives longer.
+const loginTime = 10 * time.Minute
+
+// What login's sealed values are for, so that none passes for another.
+const (
+	forLoginState   = "login state"
+	forLoginToken   = "login token"
+	forLoginOutcome = "login outcome"
+)
+
+// loginState travels to the capture page and back, sealed, and says what has to come back with it.
+type loginState struct {
+	begun time.Time
+	// binding is the hash of what the browser keeps in a cookie.
+	binding bindingHash
+	token   verifier.Key
+	path    pathHash
+	task    bws.Task
+	person  string
+	// query is the original one, empty if it is too long to be kept.
+	query string
+}
+
+type (
+	bindingHash [16]byte
+	pathHash    [16]byte
+)
+
+func bindingOf(cookie string) bindingHash {
+	sum := sha256.Sum256([]byte(cookie))
+	return bindingHash(sum[:])
+}
+
+func pathOf(u *url.URL) pathHash {
+	sum := sha256.Sum256([]byte(u.EscapedPath()))
+	return pathHash(sum[:])
+}
+
+// matches compares in constant time.
+func (b *bindingHash) matches(cookie string) bool {
+	other := bindingOf(cookie)
+	return subtle.ConstantTimeCompare(b[:], other[:]) == 1
+}
+
+// fixedState is the part of a state that has the same length in all of them.
+type fixedState struct {
+	Begun     int64
+	Binding   bindingHash
+	Token     verifier.Key
+	Path      pathHash
+	Task      bws.Task
+	PersonLen uint8
+}
+
+// seal returns the state as text for a URL. A query for which there is no room is dropped.
+func (s *loginState) seal(keys sealed.Keys, host, service string) (string, error) {
+	fixed := fixedState{s.begun.Unix(), s.binding, s.token, s.path, s.task, uint8(len(s.person))} //nolint:gosec // see longestLoginBCID
+	content, err := binary.Append(nil, binary.BigEndian, &fixed)
+	if err != nil {
+		return "", err
+	}
+	content = append(content, s.person...)
+	if len(content)+len(s.query) <= sealed.MaxContent {
+		content = append(content, s.query...)
+	}
+	return sealed.Seal(keys, content, forLoginState, host, service)
+}
+
+// openLoginState returns what a state says, and false for what is none of this host's and service's.
+func openLoginState(ctx context.Context, keys sealed.Keys, text, host, service string) (*loginState, bool) {
+	content, ok := sealed.Open(ctx, keys, text, forLoginState, host, service)
+	if !ok {
+		return nil, false
+	}
+	var fixed fixedState
+	n, err := binary.Decode(content, binary.BigEndian, &fixed)
+	if err != nil || len(content)-n < int(fixed.PersonLen) {
+		return nil, false
+	}
+	rest := string(content[n:])
+	return &loginState{
+		time.Unix(fixed.Begun, 0), fixed.Binding, fixed.Token, fixed.Path, fixed.Task, rest[:fixed.PersonLen], rest[fixed.PersonLen:],
+	}, true
+}
+
+func (s *Service) loginKeys() sealed.Keys { return s.ledger.Keys(ledger.Sessions) }
+
+// askedURL is what the browser asked for, whatever other handlers have made of it.
+func askedURL(r *http.Request) *url.URL {
+	if original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
+		return original.URL
+	}
+	return r.URL
+}
+
+// mayReturnTo reports whether a browser can be sent to a path of this site, and takes it for nothing else.
+func mayReturnTo(u *url.URL) bool {
+	odd := func(r rune) bool { return r == '\\' || r < ' ' || r == 0x7f }
+	return strings.HasPrefix(u.Path, "/") && !strings.HasPrefix(u.Path, "//") && !strings.ContainsFunc(u.Path, odd)
+}
+
+// withoutClick returns the query without the mark that [clickOn] adds, and whether it was there.
+func withoutClick(u *url.URL) (query string, clicked bool) {
+	query, clicked = strings.CutSuffix(u.RawQuery, "&")
+	return query, clicked || u.ForceQuery
+}
+
+// cleanURL is where a login ends: a path of this site and its query, whatever else it came with.
+func cleanURL(path *url.URL, query string) string {
+	if query == "" {
+		return path.EscapedPath()
+	}
+	return path.EscapedPath() + "?" + query
+}
+
+// clickOn returns the URL that means the same to the app, and that begins a login although one has just failed: there is an empty
+// parameter at its end.
+func clickOn(path *url.URL, query string) string {
+	if query == "" {
+		return path.EscapedPath() + "?"
+	}
+	return path.EscapedPath() + "?" + query + "&"
+}
