@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -244,20 +243,13 @@ func (l *login) person(q *inquiry, repl *caddy.Replacer) (bws.BCID, policy.Reaso
 
 // originOf returns the origin as the browser knows it, and false for a host that no browser would have sent.
 func originOf(q *inquiry) (string, bool) {
-	scheme := "http"
+	origin := "http://" + q.Host
 	if q.secure {
-		scheme = "https"
-	}
-	host := q.Host
-	if name, port, err := net.SplitHostPort(host); err == nil && port != "" {
-		host = name
+		origin = "https://" + q.Host
 	}
 	odd := func(r rune) bool {
 		return (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && !strings.ContainsRune("-._:[]", r)
 	}
-	u, err := url.Parse(scheme + "://" + q.Host)
-	if err != nil || u.Host != q.Host || host == "" || strings.ContainsFunc(q.Host, odd) {
-		return "", false
-	}
-	return scheme + "://" + q.Host, true
+	u, err := url.Parse(origin)
+	return origin, err == nil && u.Host == q.Host && u.Hostname() != "" && !strings.ContainsFunc(q.Host, odd)
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
 	"github.com/caddy-bws/caddy-bws/bws"
@@ -25,6 +26,8 @@ type App struct {
 	// Services by name. A name consists of letters, digits, `_` and `-`. A gate that names none uses the one called
 	// `default`.
 	Services map[string]*Service `json:"services,omitempty"`
+
+	ctx caddy.Context
 }
 
 // Service is one connection to the BioID Web Service (BWS). Every string supports global placeholders such as `{env.*}` and
@@ -114,6 +117,7 @@ func (App) CaddyModule() caddy.ModuleInfo {
 
 // Provision sets the services up. It opens no connection and touches no storage.
 func (a *App) Provision(ctx caddy.Context) error {
+	a.ctx = ctx
 	for name, s := range a.Services {
 		if err := checkServiceName(name); err != nil {
 			return err
@@ -134,6 +138,9 @@ func (a *App) Start() error {
 		s.startLedger()
 	}
 	apps.add(a)
+	if app, err := a.ctx.AppIfConfigured("http"); err == nil {
+		warnOfRoutes(app.(*caddyhttp.App), a.ctx.Logger())
+	}
 	return nil
 }
 

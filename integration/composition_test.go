@@ -1,6 +1,9 @@
 package integration
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 // Section H of the security cases, as far as it is about gates alone.
 func TestGatesCompose(t *testing.T) {
@@ -34,12 +37,16 @@ func TestRewriteBeforeTheGate(t *testing.T) {
 	if r := open.reached(t); r.URL.Path != "/index.php" {
 		t.Errorf("the app gets %s", r.RequestURI)
 	}
+	open.waitForLog("comes after a rewrite")
 
 	shut := startSite(t, "", "\troute {\n\t\tbws /admin/*\n\t\trewrite /index.php?page={path}\n\t}")
 	shut.checkKeptOut(t, shut.raw(t, "GET /admin/users HTTP/1.1"), "no_token")
 	shut.raw(t, "GET /admin/users HTTP/1.1", "X-BWS-Token: "+shut.goodToken())
 	if r := shut.reached(t); r.RequestURI != "/index.php?page=%2Fadmin%2Fusers" {
 		t.Errorf("the app gets %s", r.RequestURI)
+	}
+	if strings.Contains(shut.logs.String(), "comes after a rewrite") {
+		t.Error("the log warns of the remedy")
 	}
 }
 

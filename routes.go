@@ -1,0 +1,89 @@
+package caddybws
+
+import (
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/rewrite"
+	"go.uber.org/zap"
+)
+
+// What is legal, but hardly ever meant. A gate does not see it, since it knows nothing of the route it is on.
+const (
+	gateAfterRewrite = "a gate with a path matcher comes after a rewrite: it sees the rewritten path, so that a request for the path it " +
+		"names can pass it by; put both into a route block with the gate first, or match what the path is rewritten to"
+	loginUnderMatcher = "a gate with login is under a method or query matcher: browsers return from the capture page by a GET with another " +
+		"query, which the gate has to see, too; match the path only"
+)
+
+// warnOfRoutes tells the operator of gates whose place on their route is hardly what is meant.
+func warnOfRoutes(app *caddyhttp.App, logger *zap.Logger) {
+	for name, server := range app.Servers {
+		look := routeInspection{warn: func(message string, g *Gate) {
+			logger.Warn(message, zap.String("server", name), zap.String("service", g.serviceName()))
+		}}
+		look.routes(server.Routes, place{})
+	}
+}
+
+// place is what comes before a handler.
+type place struct {
+	// rewritten says that another handler may have changed the path, passable that a path was matched after that.
+	rewritten, passable bool
+	// narrowed says that a method or a query was matched.
+	narrowed bool
+}
+
+type routeInspection struct {
+	warn func(message string, g *Gate)
+}
+
+// routes looks at routes in the order in which requests meet them, and reports whether the path may be another after them.
+func (i *routeInspection) routes(routes caddyhttp.RouteList, at place) (rewritten bool) {
+	for _, route := range routes {
+		here := at
+		for _, set := range route.MatcherSets {
+			here.narrow(set)
+		}
+		for _, handler := range route.Handlers {
+			switch h := handler.(type) {
+			case *rewrite.Rewrite:
+				here.rewritten = here.rewritten || changesPath(h)
+			case *caddyhttp.Subroute:
+				here.rewritten = i.routes(h.Routes, here)
+			case *Gate:
+				i.gate(h, here)
+			}
+		}
+		at.rewritten = here.rewritten
+	}
+	return at.rewritten
+}
+
+func (i *routeInspection) gate(g *Gate, at place) {
+	if at.passable {
+		i.warn(gateAfterRewrite, g)
+	}
+	if g.Login != nil && at.narrowed {
+		i.warn(loginUnderMatcher, g)
+	}
+}
+
+// narrow takes the matchers of a route into account.
+func (p *place) narrow(matchers caddyhttp.MatcherSet) {
+	for _, matcher := range matchers {
+		switch m := matcher.(type) {
+		case *caddyhttp.MatchPath, caddyhttp.MatchPath, *caddyhttp.MatchPathRE, caddyhttp.MatchPathRE:
+			p.passable = p.passable || p.rewritten
+		case *caddyhttp.MatchMethod, caddyhttp.MatchMethod, *caddyhttp.MatchQuery, caddyhttp.MatchQuery:
+			p.narrowed = true
+		case *caddyhttp.MatchNot:
+			for _, set := range m.MatcherSets {
+				p.narrow(set)
+			}
+		}
+	}
+}
+
+// changesPath reports whether a rewrite makes another path of one. Without a prefix it is still the path that is meant.
+func changesPath(r *rewrite.Rewrite) bool {
+	return r.URI != "" || r.StripPathSuffix != "" || len(r.URISubstring) > 0 || len(r.PathRegexp) > 0
+}
