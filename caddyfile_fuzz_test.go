@@ -34,6 +34,9 @@ func FuzzUnmarshalCaddyfile(f *testing.F) {
 		"session 1m {\n\tidle 1m\n\tcookie __Host-a\n\tsame_site strict\n}",
 		"session 30d {\n}\nsession 0.5d {\n\tidle {\n\t}\n}",
 		"session {\n\tcookie a\n\tsame_site lax\n}\ntoken bearer\ntoken cookie a",
+		"bcid bioid/1/{user}\nlogin {\n\tmax_tries 15\n\tchallenge\n\tui http://[::1]:9080/bws/performtask?a=b\n}",
+		"login {\n\tbcid {a.b}/1/0\n\ttask identify\n}\nallow identification verification\nmin_score 0.7",
+		"login {\n\ttask enroll\n\tui {env.UI}\n\tbcid {\n}\nlogin {\n}",
 		"app_id app\napp_secret x\nstorage file_system /var/lib/bws\nstorage_grace 10s",
 		"app_id app\napp_secret x\nstorage file_system {\n\troot \"{env.DIR}/a b\"\n}\nstorage_grace 1d",
 	} {

@@ -40,8 +40,8 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 
 	g.identity.strip(r)
 	if g.login != nil {
-		if back := g.returned(&q); back != nil {
-			return g.finishLogin(w, &q, back)
+		if back := g.returned(&q); back != nil { //nolint:contextcheck // the request has the context
+			return g.finishLogin(w, &q, back) //nolint:contextcheck // the request has the context
 		}
 	}
 	decision := g.judge(&q) //nolint:contextcheck // the request has the context
@@ -55,7 +55,7 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 		q.visit.withdraw(r) // who would be denied has no user, and no header that names one
 		g.log(zap.InfoLevel, "would be denied", &q)
 	default:
-		return g.deny(w, &q)
+		return g.deny(w, &q) //nolint:contextcheck // the request has the context
 	}
 	if g.ReportOnly {
 		return next.ServeHTTP(w, r)

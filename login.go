@@ -17,15 +17,14 @@ import (
 
 // The tasks of a login. There is none to enroll: whoever holds such a token becomes whom it names.
 const (
-	taskVerify       = "verify"
-	taskIdentify     = "identify"
-	taskLiveness     = "livenessdetection"
-	taskEnroll       = "enroll"
-	maxMaxTries      = 15
-	defaultMaxTries  = 3
-	defaultUI        = "https://www.bioid.com/bws/performtask"
-	knownTasks       = "verify, identify or livenessdetection"
-	longestLoginBCID = 128
+	taskVerify      = "verify"
+	taskIdentify    = "identify"
+	taskLiveness    = "livenessdetection"
+	taskEnroll      = "enroll"
+	maxMaxTries     = 15
+	defaultMaxTries = 3
+	defaultUI       = "https://www.bioid.com/bws/performtask"
+	knownTasks      = "verify, identify or livenessdetection"
 )
 
 // Login has a browser that lacks evidence perform the biometric operation: it is sent to the capture page with a token that the
@@ -81,15 +80,20 @@ func (l *Login) checkBCID() error {
 	if l.BCID == "" {
 		return nil
 	}
-	if !hasPlaceholder(l.BCID) {
-		if _, err := bws.ParseBCID(l.BCID); err != nil {
-			return fmt.Errorf("login: bcid %q: write storage/partition/class, each part one value", l.BCID)
-		}
-		return nil
-	}
 	parts, balanced := splitTemplate(l.BCID)
-	if !balanced || len(parts) != 3 && len(parts) != 1 {
+	switch {
+	case !balanced:
+		return fmt.Errorf("login: bcid %q: %w", l.BCID, errUnbalanced)
+	case slices.Contains(parts, "*"):
+		return fmt.Errorf("login: bcid %q: a token is for one person, and * is not one; write a value or a placeholder instead", l.BCID)
+	case isOnePlaceholder(l.BCID):
+		return nil
+	case len(parts) != 3:
 		return fmt.Errorf("login: bcid %q: write storage/partition/class, or one placeholder alone", l.BCID)
+	}
+	if _, err := bws.ParseBCID(strings.Join(sampleOf(parts), "/")); err != nil {
+		return fmt.Errorf("login: bcid %q: write storage/partition/class: letters, digits and _, then 32-bit numbers without leading zeros",
+			l.BCID)
 	}
 	return nil
 }
@@ -105,11 +109,11 @@ func (l *Login) checkUI() error {
 // parseUI accepts what a token may be sent to.
 func parseUI(ui string) (*url.URL, error) {
 	u, err := url.Parse(ui)
-	if err != nil || u.Host == "" || u.Opaque != "" {
-		return nil, errors.New("login: ui: not a URL with a host; write one such as " + defaultUI)
+	if err != nil || u.Scheme == "" || u.Hostname() == "" {
+		return nil, errors.New("login: ui: not a URL with a scheme and a host; write one such as " + defaultUI)
 	}
 	address, _ := netip.ParseAddr(u.Hostname())
-	loopback := u.Hostname() == "localhost" || address.IsLoopback()
+	loopback := strings.EqualFold(u.Hostname(), "localhost") || address.IsLoopback()
 	switch {
 	case u.User != nil || u.Fragment != "":
 		return nil, errors.New("login: ui: neither credentials nor a fragment belong in the URL; remove them")
@@ -137,10 +141,10 @@ func (g *Gate) checkLoginTogether() error {
 	task := g.loginTask()
 	leads := func(action bws.Action) bool { return tasksOf[action] == task }
 	switch {
-	case task == "" && len(g.actions()) == 1:
-		return fmt.Errorf("login: no operation of a login leads to %s, the only action that is allowed; change allow", g.actions()[0])
+	case slices.Equal(g.actions(), []bws.Action{bws.Enrollment}):
+		return errors.New("login: a login never enrolls, and enrollment is all that is allowed; remove login, or change allow")
 	case task == "":
-		return errors.New("login: task is required where several actions are allowed: use " + knownTasks)
+		return errors.New("login: task is required where several actions are allowed; use " + knownTasks)
 	case !slices.ContainsFunc(g.actions(), leads):
 		return fmt.Errorf("login: task: %s leads to none of the allowed actions; change task, or allow", task)
 	}
@@ -151,16 +155,14 @@ func (g *Gate) checkLoginPerson(task string) error {
 	person := g.loginBCID()
 	switch {
 	case task == taskLiveness && g.Login.BCID != "":
-		return errors.New("login: bcid: a livenessdetection is about nobody; remove bcid")
+		return errors.New("login: bcid: livenessdetection proves nobody's identity; remove bcid, or change task")
 	case task == taskLiveness:
 		return nil
 	case person == "":
-		return errors.New("login: bcid is required, unless the gate's bcid is one pattern without *: name whom the token is for")
-	case hasPlaceholder(person):
-		return nil
+		return errors.New("login: bcid is required, unless the gate's bcid is one pattern without *; name whom the token is for")
 	}
-	if b, err := bws.ParseBCID(person); err != nil || task == taskVerify && !b.IsPerson() {
-		return fmt.Errorf("login: bcid %q names no person; write storage/partition/class with a class other than 0", person)
+	if parts, _ := splitTemplate(person); task == taskVerify && len(parts) == 3 && parts[2] == "0" {
+		return fmt.Errorf("login: bcid %q: class 0 is nobody to verify; write another class, or change task", person)
 	}
 	return nil
 }
@@ -184,13 +186,15 @@ type login struct {
 	ui   *url.URL
 	task bws.Task
 	// bcid is the template of whom the token is for, empty for nobody.
-	bcid          string
+	bcid string
+	// session is the cookie that a login leaves, empty if that is the one of the token.
+	session       string
 	secure, plain loginCookies
 	unbound       recentReturns
 }
 
 func (g *Gate) provisionLogin() error {
-	if g.Login == nil || g.ReportOnly {
+	if g.Login == nil {
 		return nil
 	}
 	ui, err := resolve(cmp.Or(g.Login.UI, defaultUI))
@@ -214,11 +218,16 @@ func (g *Gate) provisionLogin() error {
 	if l.task.Kind() != bws.TaskLiveOnly {
 		l.bcid = g.loginBCID()
 	}
-	g.login = l
+	if g.sessions != nil {
+		l.session = g.sessions.secure.name
+	}
+	if !g.ReportOnly {
+		g.login = l
+	}
 	return nil
 }
 
-// person returns whom a token is to be requested for, and false if that is nobody who could pass this gate.
+// person returns whom a token is to be requested for, or the reason why that is nobody who could pass this gate.
 func (l *login) person(q *inquiry, repl *caddy.Replacer) (bws.BCID, policy.Reason) {
 	if l.bcid == "" {
 		return bws.BCID{}, ""
@@ -228,7 +237,7 @@ func (l *login) person(q *inquiry, repl *caddy.Replacer) (bws.BCID, policy.Reaso
 	person, err := bws.ParseBCID(repl.ReplaceAll(l.bcid, ""))
 	q.visit.silent = false
 	switch {
-	case err != nil || len(person.Storage) > longestLoginBCID:
+	case err != nil:
 		return bws.BCID{}, policy.BCIDNotAllowed
 	case l.task.Kind() == bws.TaskIdentify:
 		person.Class = 0

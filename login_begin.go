@@ -106,8 +106,11 @@ func (g *Gate) beginLogin(w http.ResponseWriter, q *inquiry, u *url.URL) policy.
 	}
 	header, cookies := w.Header(), g.login.cookies(q.secure)
 	query, _ := withoutClick(u)
+	if state, ok := g.stateIn(q, u); ok {
+		query = state.query // a return that no gate takes any more
+	}
 	state := loginState{
-		begun: q.now, binding: cookies.bind(header, q), token: verifier.KeyOf(token), path: pathOf(u), task: g.login.task,
+		begun: q.now, binding: cookies.bind(header, q), token: verifier.KeyOf(token), goal: g.login.goalOf(u),
 		person: person.String(), query: query,
 	}
 	text, err := state.seal(g.service.loginKeys(), hostOf(q.Request), g.service.sealedFor)
@@ -139,7 +142,6 @@ func redirectFromLogin(w http.ResponseWriter, to string) {
 func (g *Gate) orderToken(r *http.Request, person bws.BCID) (string, policy.Reason) {
 	s := g.service
 	client, _ := netip.ParseAddr(clientIP(r))
-	//nolint:contextcheck // an order ends by its own deadline
 	token, outcome := s.verifier.Order(&verifier.Order{
 		TokenRequest: bws.TokenRequest{BCID: person, Task: g.login.task}, Client: client, Logger: s.logger,
 	})

@@ -1,9 +1,11 @@
 package caddybws
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/hex"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -86,6 +88,13 @@ func (c *loginCookies) bind(header http.Header, q *inquiry) bindingHash {
 	return hash
 }
 
+// unset takes back what an earlier gate has had the browser keep by this answer: that is older than what a login ends in.
+func (c *gateCookie) unset(header http.Header) {
+	header["Set-Cookie"] = slices.DeleteFunc(header["Set-Cookie"], func(line string) bool {
+		return strings.HasPrefix(line, c.name+"=")
+	})
+}
+
 // isBound reports whether the request comes from the browser in which the login began.
 func (c *loginCookies) isBound(q *inquiry, hash bindingHash) bool {
 	value, unambiguous := c.bindingCookie(hash).find(q.visit, q.Request)
@@ -128,7 +137,7 @@ func (g *Gate) findLoginToken(q *inquiry) (string, policy.Reason) {
 	}
 	token, proof := cutProof(value)
 	content, ok := sealed.Open(q.Context(), g.service.loginKeys(), proof, forLoginToken, hostOf(q.Request), g.service.sealedFor)
-	if key := verifier.KeyOf(token); !ok || string(content) != string(key[:]) {
+	if key := verifier.KeyOf(token); !ok || !bytes.Equal(content, key[:]) {
 		return "", policy.NoToken
 	}
 	return token, ""

@@ -1,6 +1,7 @@
 package caddybws
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"net/http"
@@ -20,8 +21,8 @@ const outcomeTime = 2 * time.Minute
 type loginOutcome string
 
 const (
-	// outcomeCancelled is a person's wish.
-	outcomeCancelled loginOutcome = "cancelled"
+	// outcomeCanceled is a person's wish.
+	outcomeCanceled loginOutcome = "canceled"
 	// outcomeUnbound is a return to another browser, or to one that keeps no cookies.
 	outcomeUnbound loginOutcome = "unbound"
 )
@@ -31,9 +32,9 @@ var loginDenials = map[loginOutcome]struct {
 	reason policy.Reason
 	denial denial
 }{
-	outcomeCancelled: {policy.Pending, denial{
+	outcomeCanceled: {policy.Pending, denial{
 		status: http.StatusUnauthorized,
-		title:  "You have cancelled",
+		title:  "You have canceled",
 		text:   "This page opens after your face or eyes have been verified.",
 	}},
 	outcomeUnbound: {policy.NoToken, denial{
@@ -75,14 +76,14 @@ func (g *Gate) keepOutcome(w http.ResponseWriter, q *inquiry, u *url.URL, outcom
 func (g *Gate) lastOutcome(q *inquiry, u *url.URL) loginOutcome {
 	value, unambiguous := g.login.cookies(q.secure).outcome.find(q.visit, q.Request)
 	if value == "" || !unambiguous {
-		if g.login.unbound.has(q, u) {
+		if !keepsCookies(q) && g.login.unbound.has(q, u) {
 			return outcomeUnbound
 		}
 		return ""
 	}
 	content, ok := sealed.Open(q.Context(), g.service.loginKeys(), value, forLoginOutcome, hostOf(q.Request), g.service.sealedFor)
 	path := pathOf(u)
-	if !ok || len(content) <= 8+len(path) || string(content[8:][:len(path)]) != string(path[:]) {
+	if !ok || len(content) <= 8+len(path) || !bytes.Equal(content[8:][:len(path)], path[:]) {
 		return ""
 	}
 	ended := time.Unix(int64(binary.BigEndian.Uint64(content)), 0) //nolint:gosec // sealed by keepOutcome
@@ -91,6 +92,9 @@ func (g *Gate) lastOutcome(q *inquiry, u *url.URL) loginOutcome {
 	}
 	return loginOutcome(content[8+len(path):])
 }
+
+// keepsCookies reports whether a browser has brought any. What else it is told with a cookie, it will bring along as well.
+func keepsCookies(q *inquiry) bool { return len(q.visit.header(q.Request, "Cookie")) > 0 }
 
 // recentReturns remembers for a while which browsers have come back without the cookie they were given. One that keeps no cookies
 // would go round in circles otherwise.

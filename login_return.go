@@ -19,29 +19,34 @@ type loginReturn struct {
 	url    *url.URL
 	state  *loginState
 	tokens []string
-	// cancelled is what the page says of itself, which proves nothing.
-	cancelled bool
+	// canceled is what the page says of itself, which proves nothing.
+	canceled bool
 }
 
 // returned returns the return from a login that a request is, and nil if it is none: an app may have parameters of these names.
 func (g *Gate) returned(q *inquiry) *loginReturn {
 	u := askedURL(q.Request)
-	if u.RawQuery == "" || q.Method != http.MethodGet && q.Method != http.MethodHead {
+	if u.RawQuery == "" || q.Method != http.MethodGet && q.Method != http.MethodHead || !mayReturnTo(u) {
 		return nil
 	}
-	// The page writes its parameters one after the other, without any encoding.
-	states := parameter(u.RawQuery, "state")
-	if len(states) != 1 || !mayReturnTo(u) {
-		return nil
-	}
-	g.service.ledger.Ready(q.Context())
-	state, ok := openLoginState(q.Context(), g.service.loginKeys(), states[0], hostOf(q.Request), g.service.sealedFor)
-	if !ok || state.path != pathOf(u) {
+	state, ok := g.stateIn(q, u)
+	if !ok || state.goal != g.login.goalOf(u) {
 		return nil
 	}
 	problem := parameter(u.RawQuery, "error")
 	return &loginReturn{u, state, parameter(u.RawQuery, "access_token"), slices.Contains(problem, "user_abort") ||
 		slices.Contains(problem, "user_skip")}
+}
+
+// stateIn returns the state of a login, be it of this gate or of another one, that an address has come back with.
+func (g *Gate) stateIn(q *inquiry, u *url.URL) (*loginState, bool) {
+	// The page writes its parameters one after the other, without any encoding.
+	states := parameter(u.RawQuery, "state")
+	if len(states) != 1 {
+		return nil, false
+	}
+	g.service.ledger.Ready(q.Context())
+	return openLoginState(q.Context(), g.service.loginKeys(), states[0], hostOf(q.Request), g.service.sealedFor)
 }
 
 // parameter returns the values of a parameter as they are written.
@@ -64,10 +69,13 @@ func (g *Gate) finishLogin(w http.ResponseWriter, q *inquiry, back *loginReturn)
 	}
 	q.visit.conclude(decision, q.evidence(), g.service.now())
 	header, cookies := w.Header(), g.login.cookies(q.secure)
-	cookies.bindingCookie(back.state.binding).clear(header)
+	if outcome != outcomeCanceled { // else the page before is still good for going on
+		cookies.bindingCookie(back.state.binding).clear(header)
+	}
 	if decision.Allow {
 		cookies.outcome.clear(header)
 		if g.sessions != nil {
+			g.sessions.cookie(q.secure).unset(header)
 			g.keepSession(w, q)
 		} else if err := g.keepLoginToken(w, q); err != nil {
 			return err
@@ -85,7 +93,9 @@ func (g *Gate) judgeReturn(q *inquiry, back *loginReturn) loginOutcome {
 	state, now := back.state, q.now
 	switch {
 	case !g.login.cookies(q.secure).isBound(q, state.binding):
-		g.login.unbound.add(q, back.url)
+		if !keepsCookies(q) {
+			g.login.unbound.add(q, back.url)
+		}
 		return outcomeUnbound
 	case now.Sub(state.begun) >= loginTime:
 		return loginOutcome(policy.ExpiredToken)
@@ -94,16 +104,16 @@ func (g *Gate) judgeReturn(q *inquiry, back *loginReturn) loginOutcome {
 	case len(back.tokens) != 1 || len(back.tokens[0]) > bws.MaxTokenLength || verifier.KeyOf(back.tokens[0]) != state.token:
 		return loginOutcome(policy.Contradiction)
 	}
-	// Somebody else may have become the user of the first factor, or the gate another one.
+	// Somebody else may have become the user of the first factor.
 	repl := q.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
 	if person, reason := g.login.person(q, repl); reason != "" {
 		return loginOutcome(reason)
-	} else if person.String() != state.person || state.task != g.login.task {
+	} else if person.String() != state.person {
 		return loginOutcome(policy.Contradiction)
 	}
 	reason := g.judgeLoginToken(q, back.tokens[0])
-	if reason == policy.Pending && back.cancelled {
-		return outcomeCancelled
+	if reason == policy.Pending && back.canceled {
+		return outcomeCanceled
 	}
 	return loginOutcome(reason)
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/binary"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -12,7 +13,6 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
-	"github.com/caddy-bws/caddy-bws/bws"
 	"github.com/caddy-bws/caddy-bws/internal/ledger"
 	"github.com/caddy-bws/caddy-bws/internal/sealed"
 	"github.com/caddy-bws/caddy-bws/internal/verifier"
@@ -34,8 +34,7 @@ type loginState struct {
 	// binding is the hash of what the browser keeps in a cookie.
 	binding bindingHash
 	token   verifier.Key
-	path    pathHash
-	task    bws.Task
+	goal    goalHash
 	person  string
 	// query is the original one, empty if it is too long to be kept.
 	query string
@@ -43,6 +42,7 @@ type loginState struct {
 
 type (
 	bindingHash [16]byte
+	goalHash    [16]byte
 	pathHash    [16]byte
 )
 
@@ -56,6 +56,12 @@ func pathOf(u *url.URL) pathHash {
 	return pathHash(sum[:])
 }
 
+// goalOf stands for a path and for what lets a browser in there. Of several gates on a request, that is what tells whose login it is.
+func (l *login) goalOf(u *url.URL) goalHash {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%d %s %s", l.task, l.session, u.EscapedPath()))
+	return goalHash(sum[:])
+}
+
 // matches compares in constant time.
 func (b *bindingHash) matches(cookie string) bool {
 	other := bindingOf(cookie)
@@ -67,14 +73,13 @@ type fixedState struct {
 	Begun     int64
 	Binding   bindingHash
 	Token     verifier.Key
-	Path      pathHash
-	Task      bws.Task
+	Goal      goalHash
 	PersonLen uint8
 }
 
 // seal returns the state as text for a URL. A query for which there is no room is dropped.
 func (s *loginState) seal(keys sealed.Keys, host, service string) (string, error) {
-	fixed := fixedState{s.begun.Unix(), s.binding, s.token, s.path, s.task, uint8(len(s.person))} //nolint:gosec // see longestLoginBCID
+	fixed := fixedState{s.begun.Unix(), s.binding, s.token, s.goal, uint8(len(s.person))} //nolint:gosec // a BCID is shorter
 	content, err := binary.Append(nil, binary.BigEndian, &fixed)
 	if err != nil {
 		return "", err
@@ -99,7 +104,7 @@ func openLoginState(ctx context.Context, keys sealed.Keys, text, host, service s
 	}
 	rest := string(content[n:])
 	return &loginState{
-		time.Unix(fixed.Begun, 0), fixed.Binding, fixed.Token, fixed.Path, fixed.Task, rest[:fixed.PersonLen], rest[fixed.PersonLen:],
+		time.Unix(fixed.Begun, 0), fixed.Binding, fixed.Token, fixed.Goal, rest[:fixed.PersonLen], rest[fixed.PersonLen:],
 	}, true
 }
 

@@ -147,10 +147,10 @@ func TestLogoutClearsCookies(t *testing.T) {
 		secure  bool
 		want    []string
 	}{
-		"plain":            {keeping, Logout{}, false, []string{"bws_session", "bws_token"}},
-		"TLS":              {keeping, Logout{}, true, []string{"__Host-bws_session", "__Host-bws_token"}},
-		"custom name":      {named, Logout{Cookie: "s"}, false, []string{"bws_token", "s"}},
-		"custom name, TLS": {named, Logout{Cookie: "s"}, true, []string{"__Host-bws_token", "s"}},
+		"plain":            {keeping, Logout{}, false, []string{"bws_session", "bws_token", "bws_login_token"}},
+		"TLS":              {keeping, Logout{}, true, []string{"__Host-bws_session", "__Host-bws_token", "__Host-bws_login_token"}},
+		"custom name":      {named, Logout{Cookie: "s"}, false, []string{"bws_token", "bws_login_token", "s"}},
+		"custom name, TLS": {named, Logout{Cookie: "s"}, true, []string{"__Host-bws_token", "__Host-bws_login_token", "s"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t)
@@ -203,7 +203,7 @@ func TestLogoutShowsAPageToABrowser(t *testing.T) {
 			if o.err != nil || o.Code != http.StatusServiceUnavailable || o.Header().Get("Content-Type") != test.want {
 				t.Errorf("got %d %q, error %v", o.Code, o.Header(), o.err)
 			}
-			if !strings.Contains(o.Body.String(), "ledger_unavailable") || len(o.cookies(t)) != 2 {
+			if !strings.Contains(o.Body.String(), "ledger_unavailable") || len(o.cookies(t)) != 3 {
 				t.Errorf("got %q %s", o.Header(), o.Body)
 			}
 		})

@@ -2,11 +2,13 @@ package caddybws
 
 import (
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
 	"github.com/caddy-bws/caddy-bws/bws"
@@ -246,4 +248,48 @@ func TestLogoutBehindAGate(t *testing.T) {
 	cookie := s.begin(t, g)
 	send(t, post(cookie), g, s.logout(t, Logout{})).checkLoggedOut(t)
 	send(t, get(cookie), g).checkDenied(t, http.StatusUnauthorized, "revoked")
+}
+
+// A login without a session leaves a token with its proof, and one with a session a session. Neither is good any more.
+func TestLogoutEndsALogin(t *testing.T) {
+	for name, gate := range map[string]Gate{"token": loginGate(), "session": loginGate(withSession), "once": loginGate(withOnce("POST"))} {
+		t.Run(name, func(t *testing.T) {
+			s := newStoredSite(t)
+			g := s.gate(t, gate)
+			node := provision(t, gate, s.anotherNode(t))
+			b := s.browser(t, g)
+			b.logIn("/page", bwstest.Outcome{Success: true}).checkSentOn(t, "/page")
+			b.visit("/page").checkAllowed(t)
+			kept := b.jar.Cookies(&url.URL{Scheme: "http", Host: "app.example"})
+			b.gates = []caddyhttp.MiddlewareHandler{s.logout(t, Logout{})}
+			b.send(post()).checkLoggedOut(t)
+			s.checkRevocations(t, 1)
+			if names := b.has(); len(names) > 0 || len(kept) != 1 {
+				t.Errorf("the browser had %v and keeps %q", kept, names)
+			}
+			if err := node.service.ledger.Sync(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			for _, gate := range []*Gate{g, node} {
+				send(t, get("Cookie: "+kept[0].String()), gate).checkDenied(t, http.StatusUnauthorized, "revoked")
+			}
+			// A new login begins anew.
+			b.gates = []caddyhttp.MiddlewareHandler{g}
+			s.pass(time.Second)
+			b.logIn("/page", bwstest.Outcome{Success: true}).checkSentOn(t, "/page")
+			b.visit("/page").checkAllowed(t)
+		})
+	}
+}
+
+// Whoever has logged out while the capture page was open does not come back in.
+func TestLogoutDuringALogin(t *testing.T) {
+	s := newStoredSite(t)
+	g := s.gate(t, loginGate())
+	b := s.browser(t, g)
+	ui := b.visit("/page").sentTo(t)
+	s.Perform(ui.Get("access_token"), bwstest.Outcome{Success: true})
+	send(t, post("X-BWS-Token: "+ui.Get("access_token")), s.logout(t, Logout{})).checkLoggedOut(t)
+	b.visit(backFrom(ui, "")).checkSentOn(t, "/page")
+	b.visit("/page").checkPage(t, http.StatusUnauthorized, "revoked")
 }

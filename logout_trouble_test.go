@@ -33,7 +33,7 @@ func TestLogoutOfWhatIsNoToken(t *testing.T) {
 			s := newStoredSite(t)
 			o := send(t, post("Cookie: bws_token="+test.token(s.site)), s.logout(t, Logout{}))
 			o.checkLoggedOut(t)
-			if len(o.cookies(t)) != 2 {
+			if len(o.cookies(t)) != 3 {
 				t.Errorf("cleared are %q", o.Header()["Set-Cookie"])
 			}
 			if calls := s.Calls("/result"); calls != test.calls {
@@ -80,7 +80,7 @@ func TestLogoutWithoutStorage(t *testing.T) {
 			s.faulty.Set(fault)
 			o := send(t, post(cookie), s.logout(t, Logout{Redirect: "/bye"}))
 			o.checkDenied(t, http.StatusServiceUnavailable, "ledger_unavailable")
-			if o.Header().Get("Location") != "" || o.Header().Get("Cache-Control") != "no-store" || len(o.cookies(t)) != 2 {
+			if o.Header().Get("Location") != "" || o.Header().Get("Cache-Control") != "no-store" || len(o.cookies(t)) != 3 {
 				t.Errorf("the client gets %q", o.Header())
 			}
 			send(t, get(cookie), g).checkDenied(t, http.StatusUnauthorized, "revoked")
@@ -121,7 +121,7 @@ func TestLogoutWhenBWSDoesNotAnswer(t *testing.T) {
 			s.ScriptAlways("/result", test.answer)
 			o := send(t, post("X-BWS-Token: "+s.goodToken()), s.logout(t, Logout{}))
 			o.checkDenied(t, statuses[test.reason], string(test.reason))
-			if len(o.cookies(t)) != 2 || o.Header().Get("Cache-Control") != "no-store" {
+			if len(o.cookies(t)) != 3 || o.Header().Get("Cache-Control") != "no-store" {
 				t.Errorf("the client gets %q", o.Header())
 			}
 			s.checkRevocations(t, 0)
@@ -142,7 +142,7 @@ func TestLogoutWhenBWSIsOutOfReach(t *testing.T) {
 				s.service = newService(t, end, s.service.now)
 				o := send(t, post("X-BWS-Token: "+token), s.logout(t, Logout{}))
 				o.checkDenied(t, statuses[reason], string(reason))
-				if len(o.cookies(t)) != 2 {
+				if len(o.cookies(t)) != 3 {
 					t.Errorf("cleared are %q", o.Header()["Set-Cookie"])
 				}
 			})

@@ -1,6 +1,7 @@
 package caddybws
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -20,6 +21,8 @@ type personTemplate struct {
 	whole string
 	parts []string
 }
+
+var errUnbalanced = errors.New("a brace is not closed, or closed without being opened; write {placeholder}")
 
 func parsePersons(patterns []string) (persons, error) {
 	var p persons
@@ -44,21 +47,15 @@ func parsePersons(patterns []string) (persons, error) {
 func parsePersonTemplate(pattern string) (personTemplate, error) {
 	parts, balanced := splitTemplate(pattern)
 	if !balanced {
-		return personTemplate{}, fmt.Errorf("bcid %q: a brace is not closed, or closed without being opened; write {placeholder}", pattern)
+		return personTemplate{}, fmt.Errorf("bcid %q: %w", pattern, errUnbalanced)
 	}
-	if len(parts) == 1 && strings.HasPrefix(pattern, "{") && strings.Index(pattern, "}") == len(pattern)-1 {
+	if isOnePlaceholder(pattern) {
 		return personTemplate{whole: pattern}, nil
 	}
 	if len(parts) != 3 {
 		return personTemplate{}, fmt.Errorf("bcid %q: write storage/partition/class, or one placeholder alone", pattern)
 	}
-	// What is fixed must be possible, whatever the placeholders will yield.
-	sample := [3]string{"x", "1", "1"}
-	for i, part := range parts {
-		if !hasPlaceholder(part) {
-			sample[i] = part
-		}
-	}
+	sample := sampleOf(parts)
 	if _, err := bws.PatternOf(sample[0], sample[1], sample[2]); err != nil {
 		return personTemplate{}, fmt.Errorf("bcid %q: %w", pattern, err)
 	}
@@ -82,6 +79,18 @@ func splitTemplate(pattern string) (parts []string, balanced bool) {
 		}
 	}
 	return append(parts, pattern[start:]), !inside
+}
+
+// sampleOf puts parts that are possible in place of those that hold placeholders. What is fixed must be possible, whatever they will
+// yield.
+func sampleOf(parts []string) []string {
+	sample := []string{"x", "1", "1"}
+	for i, part := range parts {
+		if !hasPlaceholder(part) {
+			sample[i] = part
+		}
+	}
+	return sample
 }
 
 // resolve returns the patterns for this request. A template that does not yield a possible pattern matches nobody.
@@ -122,3 +131,8 @@ func (t *personTemplate) resolve(repl *caddy.Replacer) (bws.Pattern, bool) {
 }
 
 func hasPlaceholder(s string) bool { return strings.Contains(s, "{") }
+
+// isOnePlaceholder reports whether there is nothing but one placeholder in a template whose braces are balanced.
+func isOnePlaceholder(template string) bool {
+	return strings.HasPrefix(template, "{") && strings.Index(template, "}") == len(template)-1
+}

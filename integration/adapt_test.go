@@ -54,7 +54,7 @@ func TestAdaptKnowsEveryOption(t *testing.T) {
 		"service_all_options": {reflect.TypeFor[caddybws.Service](), reflect.TypeFor[caddybws.ClientRate]()},
 		"gate_all_options": {
 			reflect.TypeFor[caddybws.Gate](), reflect.TypeFor[caddybws.TokenSource](), reflect.TypeFor[caddybws.Denial](),
-			reflect.TypeFor[caddybws.Once](),
+			reflect.TypeFor[caddybws.Once](), reflect.TypeFor[caddybws.Login](),
 		},
 		"gate_session_options": {reflect.TypeFor[caddybws.Session]()},
 		"logout_options":       {reflect.TypeFor[caddybws.Logout]()},
@@ -141,4 +141,5 @@ func setPlaceholders(t *testing.T) {
 	t.Setenv("BWS_APP_SECRET", "s3cret")
 	t.Setenv("BWS_PROXY", "http://proxy.example.com:3128")
 	t.Setenv("LOGIN_URL", "https://login.example.com/")
+	t.Setenv("BWS_UI", "https://bws.example.com/bws/performtask")
 }

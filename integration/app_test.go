@@ -24,13 +24,21 @@ type app struct {
 
 func newApp(t *testing.T) *app {
 	t.Helper()
+	return newAppThat(t, func(w http.ResponseWriter, r *http.Request, body string) {
+		fmt.Fprintf(w, "app got %s %s with %d bytes", r.Method, r.URL.RequestURI(), len(body))
+	})
+}
+
+// newAppThat is an app with answers of its own.
+func newAppThat(t *testing.T, answer func(w http.ResponseWriter, r *http.Request, body string)) *app {
+	t.Helper()
 	a := new(app)
 	a.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		a.mu.Lock()
 		a.requests = append(a.requests, r)
 		a.mu.Unlock()
-		fmt.Fprintf(w, "app got %s %s with %d bytes", r.Method, r.URL.RequestURI(), len(body))
+		answer(w, r, string(body))
 	}))
 	t.Cleanup(a.Close)
 	return a

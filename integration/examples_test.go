@@ -2,6 +2,7 @@ package integration
 
 import (
 	"bytes"
+	"encoding/base64"
 	"net"
 	"net/http"
 	"net/url"
@@ -126,29 +127,35 @@ func TestProductionExample(t *testing.T) {
 		"127.0.0.1:8081", strings.TrimPrefix(app.URL, "http://"),
 	).Replace(readFile(t, "../examples/production/Caddyfile")))
 
-	for _, path := range []string{"/", "/admin", "/index.php", "/verify/", "/verify/../admin", "/verify%2fx", "/index.php?page=/verify"} {
-		e.wants(do(t, http.MethodGet, "http://"+e.Addr+path), http.StatusUnauthorized, "no_token")
+	alice := "Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte("alice:alice-demo"))
+	for _, path := range []string{"/", "/admin", "/index.php", "/health/", "/health/../admin", "/health%2fx", "/index.php?page=/health"} {
+		e.wants(do(t, http.MethodGet, "http://"+e.Addr+path), http.StatusUnauthorized, "")
+		e.wants(do(t, http.MethodGet, "http://"+e.Addr+path, alice), http.StatusUnauthorized, "no_token")
 	}
-	page := do(t, http.MethodGet, "http://"+e.Addr+"/admin", "Accept: text/html")
-	if page.StatusCode != http.StatusSeeOther || page.Header.Get("Location") != "/verify" {
-		t.Errorf("a browser got status %d to %q", page.StatusCode, page.Header.Get("Location"))
+	page := do(t, http.MethodGet, "http://"+e.Addr+"/admin", "Accept: text/html", alice)
+	to := page.Header.Get("Location")
+	if page.StatusCode != http.StatusSeeOther || !strings.HasPrefix(to, "https://www.bioid.com/bws/performtask?access_token=") {
+		t.Errorf("a browser got status %d to %q", page.StatusCode, to)
 	}
 	if n := len(app.take()); n > 0 {
 		t.Errorf("%d denied requests reached the app", n)
 	}
 
-	do(t, http.MethodGet, "http://"+e.Addr+"/verify", "X-BWS-BCID: bws/1/42")
+	do(t, http.MethodGet, "http://"+e.Addr+"/health", "X-BWS-BCID: bws/1/42")
 	token := service.Token(bwstest.TokenSpec{BCID: bws.BCID{Storage: "bws", Partition: 1, Class: 42}})
 	service.Perform(token, bwstest.Outcome{Success: true})
-	e.wants(do(t, http.MethodGet, "http://"+e.Addr+"/admin", "X-BWS-Token: "+token), http.StatusOK, "")
+	e.wants(do(t, http.MethodGet, "http://"+e.Addr+"/admin", "X-BWS-Token: "+token, alice), http.StatusOK, "")
 	requests := app.take()
 	if len(requests) != 2 {
-		t.Fatalf("%d requests reached the app, want /verify and /admin", len(requests))
+		t.Fatalf("%d requests reached the app, want /health and /admin", len(requests))
 	}
-	for i, want := range []struct{ page, bcid string }{{"/verify", ""}, {"/admin", "bws/1/42"}} {
+	for i, want := range []struct{ page, bcid string }{{"/health", ""}, {"/admin", "bws/1/42"}} {
 		r := requests[i]
 		if r.URL.Path != "/index.php" || r.URL.Query().Get("page") != want.page || r.Header.Get("X-BWS-BCID") != want.bcid {
 			t.Errorf("the app got %s for %q, want page %s for %q", r.URL, r.Header.Get("X-BWS-BCID"), want.page, want.bcid)
+		}
+		if r.Header.Get("Authorization") != "" {
+			t.Error("the app got the password")
 		}
 	}
 }

@@ -75,12 +75,12 @@ func TestRedeemBounds(t *testing.T) {
 }
 
 // A redemption that is given up costs nothing before it begins, and is finished once it has.
-func TestRedeemCancelled(t *testing.T) {
+func TestRedeemCanceled(t *testing.T) {
 	w := newWorld()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if spent, err := w.node().Redeem(ctx, token(1), w.Now().Add(time.Minute)); !spent || err == nil || w.faulty.Calls() > 0 {
-		t.Errorf("cancelled before: %v, %v, %d calls", spent, err, w.faulty.Calls())
+		t.Errorf("canceled before: %v, %v, %d calls", spent, err, w.faulty.Calls())
 	}
 	ctx, cancel = context.WithCancel(t.Context())
 	w.faulty.Set(ledgertest.Fault{Before: func(context.Context, ledgertest.Operation, string) error {
@@ -88,7 +88,7 @@ func TestRedeemCancelled(t *testing.T) {
 		return nil
 	}})
 	if spent, err := w.node().Redeem(ctx, token(1), w.Now().Add(time.Minute)); spent || err != nil {
-		t.Errorf("cancelled meanwhile: %v, %v", spent, err)
+		t.Errorf("canceled meanwhile: %v, %v", spent, err)
 	}
 }
 

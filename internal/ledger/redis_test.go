@@ -90,10 +90,10 @@ func TestRedisStorage(t *testing.T) {
 	missing("x/y", "x/y/1", "x/y/2", "z", "z/5")
 	lists("x", true, "x/4", "x/yy/3")
 
-	cancelled, cancel := context.WithCancel(ctx)
+	canceled, cancel := context.WithCancel(ctx)
 	cancel()
-	if err := a.Store(cancelled, "late", nil); !errors.Is(err, context.Canceled) {
-		t.Errorf("Store, cancelled: %v", err)
+	if err := a.Store(canceled, "late", nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("Store, canceled: %v", err)
 	}
 	missing("late")
 }
