@@ -1,66 +1,55 @@
 package bwstest_test
 
 import (
-	"context"
 	"net/url"
 	"strings"
 	"testing"
 
-	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
 	"github.com/caddy-bws/caddy-bws/bws"
 	"github.com/caddy-bws/caddy-bws/bws/bwstest"
+	"github.com/caddy-bws/caddy-bws/internal/browsertest"
 )
 
 // The capture page in a real browser: who can use it, and what does not work.
 
-// prefers makes the browser ask for a variant of pages.
-func prefers(name, value string) chromedp.Action[chromedp.Void] {
-	return chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
-		_, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-			Features: []*emulation.MediaFeature{{Name: name, Value: value}},
-		})
-		return err
-	})
-}
-
 const noneVisible = `[...document.querySelectorAll("button")].every(b => b.checkVisibility() === false) + ""`
 
 func TestKeyboard(t *testing.T) {
-	browser := newBrowser(t, withCamera)
+	browser := browsertest.Start(t, browsertest.WithCamera...)
 	s := newSite(t)
 	token := s.token(0)
 	p := s.open(t, browser, s.link(bwstest.PerformTask, token))
-	p.says("press Start")
+	p.Says("press Start")
 	focus := func(want string) {
 		t.Helper()
-		if got := p.text(`document.activeElement.id`); got != want {
+		if got := p.Text(`document.activeElement.id`); got != want {
 			t.Fatalf("the focus is on %q, want %q", got, want)
 		}
-		if outline := p.text(`getComputedStyle(document.activeElement).outline`); !strings.Contains(outline, "solid 3px") {
+		if outline := p.Text(`getComputedStyle(document.activeElement).outline`); !strings.Contains(outline, "solid 3px") {
 			t.Errorf("the focus on %s is not to be seen: %s", want, outline)
 		}
 	}
 	for _, id := range []string{"start", "cancel", "recognized", "not-recognized", "not-live"} {
-		p.do(chromedp.KeyEvent(kb.Tab))
+		p.Press(kb.Tab)
 		focus(id)
 	}
-	p.do(chromedp.KeyEvent(" "))
-	p.says("2 tries are left")
+	p.Press(" ")
+	p.Says("2 tries are left")
 	focus("not-live")
 	for range 4 {
-		p.do(chromedp.KeyEvent(kb.Tab, chromedp.KeyModifiers(kb.ModifierShift)))
+		p.Press(kb.Tab, chromedp.KeyModifiers(kb.ModifierShift))
 	}
 	focus("start")
-	p.do(chromedp.KeyEvent(kb.Enter))
-	p.says("Picture 1 of 2")
+	p.Press(kb.Enter)
+	p.Says("Picture 1 of 2")
 	focus("start")
-	if disabled := p.text(`document.activeElement.getAttribute("aria-disabled")`); disabled != "true" {
+	if disabled := p.Text(`document.activeElement.getAttribute("aria-disabled")`); disabled != "true" {
 		t.Error("the button does not say that it does nothing now")
 	}
-	p.do(chromedp.KeyEvent(kb.Enter))
+	p.Press(kb.Enter)
 	p.comesBack("access_token=" + token + "&state=s-1_2")
 	if got := tags(s.sent()); got != "any any any any" {
 		t.Errorf("the tags are %s: a second press of the button did something", got)
@@ -81,21 +70,21 @@ const lowContrast = `(() => {
 })()`
 
 func TestAppearance(t *testing.T) {
-	browser := newBrowser(t, withCamera)
+	browser := browsertest.Start(t, browsertest.WithCamera...)
 	backgrounds := make(map[string]string)
 	for _, scheme := range []string{"light", "dark"} {
 		t.Run(scheme, func(t *testing.T) {
 			s := newSite(t)
 			s.Script("/upload", bwstest.Answer{Hang: true})
-			p := s.open(t, browser, s.link(bwstest.PerformTask, s.token(0)), prefers("prefers-color-scheme", scheme))
-			p.says("press Start")
-			backgrounds[scheme] = p.text(`getComputedStyle(document.body).backgroundColor`)
-			if low := p.text(lowContrast); low != "" {
+			p := s.open(t, browser, s.link(bwstest.PerformTask, s.token(0)), browsertest.Prefers("prefers-color-scheme", scheme))
+			p.Says("press Start")
+			backgrounds[scheme] = p.Text(`getComputedStyle(document.body).backgroundColor`)
+			if low := p.Text(lowContrast); low != "" {
 				t.Errorf("too little contrast: %s", low)
 			}
-			p.click("start")
-			p.says("Picture 1")
-			if low := p.text(lowContrast); low != "" {
+			p.Click("start")
+			p.Says("Picture 1")
+			if low := p.Text(lowContrast); low != "" {
 				t.Errorf("too little contrast while busy: %s", low)
 			}
 		})
@@ -106,30 +95,30 @@ func TestAppearance(t *testing.T) {
 	for _, width := range []int64{320, 390, 1280} {
 		s := newSite(t)
 		p := s.open(t, browser, s.link(bwstest.PerformTask, s.token(0)), chromedp.EmulateViewport(width, 640))
-		p.says("press Start")
-		if p.text(`document.documentElement.scrollWidth > innerWidth ? "wider" : ""`) != "" {
+		p.Says("press Start")
+		if p.Text(`document.documentElement.scrollWidth > innerWidth ? "wider" : ""`) != "" {
 			t.Errorf("the page is wider than %d pixels", width)
 		}
 		const small = `[...document.querySelectorAll("button")].map(b => b.getBoundingClientRect().height).filter(h => h < 40).join()`
-		if heights := p.text(small); heights != "" {
+		if heights := p.Text(small); heights != "" {
 			t.Errorf("buttons of %s pixels are hard to hit", heights)
 		}
 	}
 	for value, want := range map[string]string{"reduce": "none", "no-preference": "pulse"} {
 		s := newSite(t)
 		s.Script("/upload", bwstest.Answer{Hang: true})
-		p := s.open(t, browser, s.link(bwstest.PerformTask, s.token(0)), prefers("prefers-reduced-motion", value))
-		p.says("press Start")
-		p.click("start")
-		p.says("Picture 1")
-		if got := p.text(`getComputedStyle(document.querySelector("video")).animationName`); got != want {
+		p := s.open(t, browser, s.link(bwstest.PerformTask, s.token(0)), browsertest.Prefers("prefers-reduced-motion", value))
+		p.Says("press Start")
+		p.Click("start")
+		p.Says("Picture 1")
+		if got := p.Text(`getComputedStyle(document.querySelector("video")).animationName`); got != want {
 			t.Errorf("prefers-reduced-motion: %s: the animation is %s", value, got)
 		}
 	}
 }
 
 func TestBrokenLinks(t *testing.T) {
-	browser := newBrowser(t, withCamera)
+	browser := browsertest.Start(t, browsertest.WithCamera...)
 	s := newSite(t)
 	good := s.token(0)
 	header, rest, _ := strings.Cut(good, ".")
@@ -164,14 +153,13 @@ func TestBrokenLinks(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			query := url.Values{"access_token": {tt.token}, "return_url": {tt.returnURL}, "state": {"<script>alert(1)</script>"}}
-			p := *tab
-			p.t = t
-			p.do(chromedp.Navigate("about:blank"), chromedp.Navigate(s.url+bwstest.UUI+"?"+query.Encode()))
-			p.says(tt.want)
-			if title := p.text(`document.querySelector("h1").textContent`); title != "This link does not work" {
+			p := tab.In(t)
+			p.Do(chromedp.Navigate("about:blank"), chromedp.Navigate(s.url+bwstest.UUI+"?"+query.Encode()))
+			p.Says(tt.want)
+			if title := p.Text(`document.querySelector("h1").textContent`); title != "This link does not work" {
 				t.Errorf("the title is %q", title)
 			}
-			if p.text(noneVisible) != "true" {
+			if p.Text(noneVisible) != "true" {
 				t.Error("there is something to press")
 			}
 		})
@@ -183,7 +171,7 @@ func TestBrokenLinks(t *testing.T) {
 
 // The page joins what it was given, as BioID's does, and shows nothing of it.
 func TestOddLinks(t *testing.T) {
-	browser := newBrowser(t, withoutCamera)
+	browser := browsertest.Start(t, browsertest.WithoutCamera...)
 	s := newSite(t)
 	token := s.token(bws.TaskLiveDetect | 3)
 	for name, tt := range map[string]struct{ query, want string }{
@@ -193,27 +181,24 @@ func TestOddLinks(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := s.open(t, browser, s.url+bwstest.PerformTask+"?access_token="+token+"&"+tt.query)
-			p.says("There is no camera")
-			if n := p.text(`document.querySelectorAll("b, script:not(:last-child)").length + ""`); n != "0" {
+			p.Says("There is no camera")
+			if n := p.Text(`document.querySelectorAll("b, script:not(:last-child)").length + ""`); n != "0" {
 				t.Error("the page contains what it was given")
 			}
-			p.click("recognized")
+			p.Click("recognized")
 			p.comesBack(strings.ReplaceAll(tt.want, "T", token))
 		})
 	}
 }
 
 func TestWithoutJavaScript(t *testing.T) {
-	browser := newBrowser(t, withCamera)
+	browser := browsertest.Start(t, browsertest.WithCamera...)
 	s := newSite(t)
-	p := s.open(t, browser, s.link(bwstest.PerformTask, s.token(0)), chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
-		_, err := chromedp.Call(ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
-		return err
-	}))
-	if text := p.text(`document.querySelector("main").innerText`); !strings.Contains(text, "JavaScript, which is switched off") {
+	p := s.open(t, browser, s.link(bwstest.PerformTask, s.token(0)), browsertest.Scripts(false))
+	if text := p.Text(`document.querySelector("main").innerText`); !strings.Contains(text, "JavaScript, which is switched off") {
 		t.Errorf("the page says %q", text)
 	}
-	if p.text(noneVisible) != "true" {
+	if p.Text(noneVisible) != "true" {
 		t.Error("there is something to press that does nothing")
 	}
 }

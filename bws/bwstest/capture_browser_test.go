@@ -12,12 +12,13 @@ import (
 
 	"github.com/caddy-bws/caddy-bws/bws"
 	"github.com/caddy-bws/caddy-bws/bws/bwstest"
+	"github.com/caddy-bws/caddy-bws/internal/browsertest"
 )
 
 // The capture page in a real browser: what it sends, and how it goes back.
 
 func TestCamera(t *testing.T) {
-	browser := newBrowser(t, withCamera)
+	browser := browsertest.Start(t, browsertest.WithCamera...)
 	const (
 		live      = bws.TaskLiveDetect | 3
 		verified  = `{"Action":"verification","BCID":"bws/1/42","Success":true}`
@@ -45,9 +46,9 @@ func TestCamera(t *testing.T) {
 			s := newSite(t)
 			token := s.Token(tt.spec)
 			p := s.open(t, browser, s.link(bwstest.PerformTask, token))
-			p.says("press Start")
-			p.click("start")
-			p.says(tt.phrase)
+			p.Says("press Start")
+			p.Click("start")
+			p.Says(tt.phrase)
 			p.comesBack("access_token=" + token + "&state=s-1_2")
 			if status, body := last(s, token); status != http.StatusOK || body != tt.ofResult {
 				t.Errorf("the result is %d %s", status, body)
@@ -77,12 +78,12 @@ func TestCamera(t *testing.T) {
 }
 
 func TestCameraRetries(t *testing.T) {
-	browser := newBrowser(t, withCamera)
+	browser := browsertest.Start(t, browsertest.WithCamera...)
 	start := func(t *testing.T, s *site, link string) *tab {
 		t.Helper()
 		p := s.open(t, browser, link)
-		p.says("press Start")
-		p.click("start")
+		p.Says("press Start")
+		p.Click("start")
 		return p
 	}
 	t.Run("until recognized", func(t *testing.T) {
@@ -93,10 +94,10 @@ func TestCameraRetries(t *testing.T) {
 		})
 		s.Next(token, bwstest.Outcome{}, bwstest.Outcome{Error: bws.ChallengeResponseFailed})
 		p := start(t, s, s.link(bwstest.PerformTask, token))
-		p.says("You were not recognized.\n2 tries are left.")
-		p.click("start")
-		p.says("Your head movements did not match.\nOne try is left.")
-		p.click("start")
+		p.Says("You were not recognized.\n2 tries are left.")
+		p.Click("start")
+		p.Says("Your head movements did not match.\nOne try is left.")
+		p.Click("start")
 		p.comesBack("access_token=" + token + "&state=s-1_2")
 		if got := tags(s.sent()); got != "any left any right any left" {
 			t.Errorf("the tags are %s", got)
@@ -108,7 +109,7 @@ func TestCameraRetries(t *testing.T) {
 		token := s.token(0)
 		s.Next(token, bwstest.Outcome{Error: bws.LiveDetectionFailed})
 		p := s.open(t, browser, s.link(bwstest.UUI, token)+"&skipintro=true")
-		p.says("2 tries are left")
+		p.Says("2 tries are left")
 		p.comesBack("access_token=" + token + "&state=s-1_2&skipintro=true")
 	})
 	t.Run("not for a stranger", func(t *testing.T) {
@@ -116,7 +117,7 @@ func TestCameraRetries(t *testing.T) {
 		s := newSite(t)
 		token := s.Token(bwstest.TokenSpec{BCID: bob})
 		p := start(t, s, s.link(bwstest.UUI, token))
-		p.says("You are not enrolled.")
+		p.Says("You are not enrolled.")
 		p.comesBack("access_token=" + token + "&error=NoTemplateAvailable&state=s-1_2&skipintro=false")
 	})
 	t.Run("of pictures", func(t *testing.T) {
@@ -126,8 +127,8 @@ func TestCameraRetries(t *testing.T) {
 			bwstest.Answer{Body: []byte(`{"Accepted":false,"Error":"<b>"}`)})
 		token := s.token(0)
 		p := start(t, s, s.link(bwstest.PerformTask, token))
-		p.says("No face was found.")
-		p.says("That did not work.")
+		p.Says("No face was found.")
+		p.Says("That did not work.")
 		p.comesBack("access_token=" + token + "&state=s-1_2")
 		if got := tags(s.sent()); got != "any any any any" {
 			t.Errorf("the tags are %s", got)
@@ -138,19 +139,19 @@ func TestCameraRetries(t *testing.T) {
 		s := newSite(t)
 		token := s.token(0)
 		p := s.open(t, browser, s.link(bwstest.PerformTask, token))
-		p.says("press Start")
-		p.text(`document.querySelector("video").srcObject.getTracks()[0].dispatchEvent(new Event("ended")) + ""`)
-		p.says("The camera is gone.")
-		p.click("start")
-		p.says("press Start")
-		p.click("start")
+		p.Says("press Start")
+		p.Text(`document.querySelector("video").srcObject.getTracks()[0].dispatchEvent(new Event("ended")) + ""`)
+		p.Says("The camera is gone.")
+		p.Click("start")
+		p.Says("press Start")
+		p.Click("start")
 		p.comesBack("access_token=" + token + "&state=s-1_2")
 	})
 }
 
 // The buttons need neither a camera nor Start.
 func TestButtons(t *testing.T) {
-	browser := newBrowser(t, withoutCamera)
+	browser := browsertest.Start(t, browsertest.WithoutCamera...)
 	const failed = `{"Action":"verification","BCID":"bws/1/42","Success":false`
 	for name, tt := range map[string]struct {
 		spec     bwstest.TokenSpec
@@ -203,10 +204,10 @@ func TestButtons(t *testing.T) {
 			s := newSite(t)
 			token := s.Token(tt.spec)
 			p := s.open(t, browser, s.link(bwstest.PerformTask, token))
-			p.says("There is no camera that this page may use.")
+			p.Says("There is no camera that this page may use.")
 			for i, button := range strings.Fields(tt.buttons) {
-				p.click(button)
-				p.says(tt.says[i])
+				p.Click(button)
+				p.Says(tt.says[i])
 			}
 			p.comesBack(strings.ReplaceAll(tt.query, "T", token))
 			if _, body := last(s, token); body != tt.ofResult {
@@ -224,19 +225,19 @@ func TestButtons(t *testing.T) {
 		s := newSite(t)
 		token := s.token(0)
 		p := s.open(t, browser, s.link(bwstest.PerformTask, token))
-		p.says("There is no camera")
-		p.click("not-recognized")
-		p.says("2 tries are left.")
-		p.click("cancel")
+		p.Says("There is no camera")
+		p.Click("not-recognized")
+		p.Says("2 tries are left.")
+		p.Click("cancel")
 		p.comesBack("error=user_abort&access_token=" + token + "&state=s-1_2")
-		p.until("document.title + document.readyState", "backcomplete")
-		p.do(chromedp.NavigateBack())
-		p.says("There is no camera")
+		p.Until("document.title + document.readyState", "backcomplete")
+		p.Do(chromedp.NavigateBack())
+		p.Says("There is no camera")
 		// Chromium loaded it anew; other browsers may bring it back as it was.
-		p.text(`window.kept = "kept"; dispatchEvent(new PageTransitionEvent("pageshow", { persisted: true })) + ""`)
-		p.until(`(window.kept ?? "anew") + document.readyState`, "anewcomplete")
-		p.says("There is no camera")
-		p.click("recognized")
+		p.Text(`window.kept = "kept"; dispatchEvent(new PageTransitionEvent("pageshow", { persisted: true })) + ""`)
+		p.Until(`(window.kept ?? "anew") + document.readyState`, "anewcomplete")
+		p.Says("There is no camera")
+		p.Click("recognized")
 		p.comesBack("access_token=" + token + "&state=s-1_2")
 	})
 }
