@@ -27,6 +27,7 @@ type cluster struct {
 	*world
 	nodes    []*Ledger
 	sessions []*sealed
+	stored   []revocation
 	down     bool
 }
 
@@ -66,19 +67,25 @@ func (c *cluster) issue(t *rapid.T) {
 		Person:    person(fmt.Sprintf("bioid/1/%d", 1+n%3)),
 		NotBefore: c.Now().Add(-time.Duration(rapid.IntRange(0, 600).Draw(t, "age")) * time.Second),
 	}
-	// Of a person, after the token was issued.
-	s.revoked, s.tried = c.revokers(s) == len(c.nodes), c.revokers(s) > 0
+	// Of a person, or all, after the token was issued. What was revoked while the storage was down is refused by nodes that have
+	// heard of it, until they restart.
+	for _, r := range c.stored {
+		s.revoked = s.revoked || r.hits(&s.bearer)
+	}
+	for _, l := range c.nodes {
+		s.tried = s.tried || l.Revoked(&s.bearer)
+	}
 	c.sessions = append(c.sessions, s)
 }
 
-// revokers is how many nodes refuse the session: one that was revoked while the storage was down is refused by one node alone.
-func (c *cluster) revokers(s *sealed) (n int) {
-	for _, l := range c.nodes {
-		if l.Revoked(&s.bearer) {
-			n++
-		}
-	}
-	return n
+// revocation is one of a person, or of all if there is none.
+type revocation struct {
+	person [16]byte
+	at     int64
+}
+
+func (r revocation) hits(b *Bearer) bool {
+	return b.NotBefore.Unix() <= r.at && (r.person == [16]byte{} || r.person == b.Person)
 }
 
 func (c *cluster) rotate(t *rapid.T) {
@@ -101,10 +108,18 @@ func (c *cluster) revoke(t *rapid.T) {
 	if err := l.Revoke(t.Context(), subject); (err != nil) != c.down {
 		t.Fatalf("Revoke: %v", err)
 	}
+	made := revocation{at: l.now().Unix()}
+	if kind == kindPerson {
+		made.person = s.bearer.Person
+	}
+	if kind != kindSession && !c.down {
+		c.stored = append(c.stored, made)
+	}
 	for _, other := range c.sessions {
-		issuedBefore := other.bearer.NotBefore.Unix() <= l.now().Unix()
-		hit := other == s && kind == kindSession ||
-			issuedBefore && (kind == kindService || kind == kindPerson && other.bearer.Person == s.bearer.Person)
+		hit := other == s
+		if kind != kindSession {
+			hit = made.hits(&other.bearer)
+		}
 		if hit && !l.Revoked(&other.bearer) {
 			t.Fatalf("a revoked session passes on the node that revoked it")
 		}
