@@ -16,7 +16,7 @@ func (a *answer) checkCleared(t *testing.T) {
 	for _, cookie := range a.Cookies() {
 		cleared[cookie.Name] = cookie.Value == "" && cookie.MaxAge < 0 && cookie.Path == "/" && cookie.HttpOnly
 	}
-	if len(cleared) != 2 || !cleared["bws_session"] || !cleared["bws_token"] {
+	if len(cleared) != 3 || !cleared["bws_session"] || !cleared["bws_token"] || !cleared["bws_login_token"] {
 		t.Errorf("cleared are %q", a.Header["Set-Cookie"])
 	}
 	if a.Header.Get("Clear-Site-Data") != `"cache"` || a.Header.Get("Cache-Control") != "no-store" {
@@ -133,7 +133,7 @@ func TestLogoutRedirects(t *testing.T) {
 	if got.StatusCode != http.StatusSeeOther || got.Header.Get("Location") != "https://bye.example/?from=x" || got.Body != "" {
 		t.Errorf("got %d, %q, %s", got.StatusCode, got.Header, got.Body)
 	}
-	if cleared := got.Cookies(); len(cleared) != 2 || cleared[0].Name != "s" || cleared[0].MaxAge >= 0 {
+	if cleared := got.Cookies(); len(cleared) != 3 || cleared[0].Name != "s" || cleared[0].MaxAge >= 0 {
 		t.Errorf("cleared are %q", got.Header["Set-Cookie"])
 	}
 	s.checkKeptOut(t, do(t, http.MethodGet, site, session), "revoked")

@@ -100,7 +100,7 @@ func (p *Tab) Until(script, text string) {
 // Back leads to the page before, without waiting for it: a page that the browser has kept is not loaded.
 func (p *Tab) Back() {
 	p.t.Helper()
-	p.Text(`history.back(), ""`)
+	p.Text(`setTimeout(() => history.back()), ""`) // else the page may be gone before it has answered
 }
 
 // History returns the addresses to which the tab's buttons lead, in their order, and that of the page.
