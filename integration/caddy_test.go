@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -98,15 +99,23 @@ func (c *caddyProcess) waitForLog(text string) {
 	c.t.Fatalf("Caddy did not log %q:\n%s", text, c.logs.String())
 }
 
+// lastPort counts the ports that were given out. They are below those that a system gives to connections, which could take one
+// before Caddy listens.
+var lastPort atomic.Uint32
+
 // freeAddr returns a loopback address on which nobody listens.
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 10_000 {
+		port := 20_000 + (uint32(os.Getpid())*101+lastPort.Add(1))%10_000
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err == nil {
+			_ = l.Close()
+			return l.Addr().String()
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("no port is free")
+	return ""
 }
 
 // logBuffer is a buffer that a process writes and a test reads.
