@@ -108,19 +108,27 @@ type credentialSet struct {
 	bearer  bool
 }
 
+// credentialsOf returns what is taken for these sources, each once: every request looks for all of it.
 func credentialsOf(sources []TokenSource) credentialSet {
 	var set credentialSet
 	for _, s := range sources {
 		switch {
 		case s.Cookie != "":
-			set.cookies = append(set.cookies, s.Cookie)
+			set.cookies = appendOnce(set.cookies, s.Cookie)
 		case s.Bearer:
 			set.bearer = true
 		default:
-			set.headers = append(set.headers, s.headerName())
+			set.headers = appendOnce(set.headers, s.headerName())
 		}
 	}
 	return set
+}
+
+func appendOnce(names []string, name string) []string {
+	if slices.Contains(names, name) {
+		return names
+	}
+	return append(names, name)
 }
 
 // take removes the credentials from the request; the visit keeps the originals for later gates.

@@ -215,3 +215,20 @@ func pairs(lines ...string) []string {
 	}
 	return pairs
 }
+
+// Every request is searched for all that a gate takes, so that nothing is in there twice.
+func TestCredentialsOfEachOnce(t *testing.T) {
+	for name, gate := range map[string]Gate{
+		"default":  {},
+		"token":    {Token: []TokenSource{{Header: "x-bws-token"}, {Cookie: plainTokenCookie}, {Cookie: "own"}}},
+		"sessions": {Session: new(Session)},
+		"login":    loginGate(withSession),
+	} {
+		g := newSite(t).gate(t, gate)
+		for _, names := range [][]string{g.credentials.cookies, g.credentials.headers} {
+			if unique := slices.Compact(slices.Sorted(slices.Values(names))); len(unique) != len(names) {
+				t.Errorf("%s: %q", name, names)
+			}
+		}
+	}
+}
