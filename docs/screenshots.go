@@ -15,8 +15,9 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
+
+	"github.com/caddy-bws/caddy-bws/internal/browsertest"
 )
 
 const (
@@ -104,12 +105,7 @@ func (l look) recognized() []action {
 func (l look) begin() []action {
 	return []action{
 		chromedp.EmulateViewport(l.width, l.height, chromedp.EmulateScale(l.scale)),
-		chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
-			_, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-				Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: l.scheme}},
-			})
-			return err
-		}),
+		browsertest.Prefers("prefers-color-scheme", l.scheme),
 		chromedp.Navigate(gate),
 		chromedp.WaitVisible(chromedp.CSS("#video")),
 		chromedp.WaitVisible(chromedp.CSS("#stage:not(.empty)")),
