@@ -149,10 +149,17 @@ func isNavigation(r *http.Request) bool {
 	if mode := r.Header["Sec-Fetch-Mode"]; len(mode) > 0 {
 		return mode[0] == "navigate"
 	}
+	html, _ := wishForHTML(r)
+	return html > 0
+}
+
+// wishForHTML returns how much a client wants HTML, and how much what it wants most.
+func wishForHTML(r *http.Request) (html, most float64) {
 	for _, accept := range goautoneg.ParseAccept(strings.Join(r.Header["Accept"], ",")) {
-		if accept.Type == "text" && accept.SubType == "html" && accept.Q > 0 {
-			return true
+		most = max(most, accept.Q)
+		if accept.Type == "text" && accept.SubType == "html" {
+			html = max(html, accept.Q)
 		}
 	}
-	return false
+	return html, most
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -12,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/caddy-bws/caddy-bws/bws"
+	"github.com/caddy-bws/caddy-bws/internal/loopback"
 	"github.com/caddy-bws/caddy-bws/internal/policy"
 )
 
@@ -112,12 +112,10 @@ func parseUI(ui string) (*url.URL, error) {
 	if err != nil || u.Scheme == "" || u.Hostname() == "" {
 		return nil, errors.New("login: ui: not a URL with a scheme and a host; write one such as " + defaultUI)
 	}
-	address, _ := netip.ParseAddr(u.Hostname())
-	loopback := strings.EqualFold(u.Hostname(), "localhost") || address.IsLoopback()
 	switch {
 	case u.User != nil || u.Fragment != "":
 		return nil, errors.New("login: ui: neither credentials nor a fragment belong in the URL; remove them")
-	case u.Scheme != "https" && (u.Scheme != "http" || !loopback):
+	case u.Scheme != "https" && (u.Scheme != "http" || !loopback.Is(u.Hostname())):
 		return nil, errors.New("login: ui: use https, since the token is sent there; http is for loopback addresses only")
 	}
 	if u.Path == "" {
@@ -248,17 +246,4 @@ func (l *login) person(q *inquiry, repl *caddy.Replacer) (bws.BCID, policy.Reaso
 		return bws.BCID{}, policy.BCIDNotAllowed
 	}
 	return person, ""
-}
-
-// originOf returns the origin as the browser knows it, and false for a host that no browser would have sent.
-func originOf(q *inquiry) (string, bool) {
-	origin := "http://" + q.Host
-	if q.secure {
-		origin = "https://" + q.Host
-	}
-	odd := func(r rune) bool {
-		return (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && !strings.ContainsRune("-._:[]", r)
-	}
-	u, err := url.Parse(origin)
-	return origin, err == nil && u.Host == q.Host && u.Hostname() != "" && !strings.ContainsFunc(q.Host, odd)
 }

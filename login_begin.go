@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
-	"github.com/munnerz/goautoneg"
 	"go.uber.org/zap"
 
 	"github.com/caddy-bws/caddy-bws/bws"
@@ -39,8 +38,10 @@ func (g *Gate) logIn(w http.ResponseWriter, q *inquiry, because refusal) (begun 
 	if !wanted || !g.canLogInAt(q, u) || !isTopLevel(q.Request) || g.mayHaveSession(q) {
 		return false, because
 	}
-	if outcome := g.lastOutcome(q, u); outcome != "" && !clicked {
-		return false, outcome.refusal()
+	if !clicked {
+		if outcome := g.lastOutcome(q, u); outcome != "" {
+			return false, outcome.refusal()
+		}
 	}
 	if reason := g.beginLogin(w, q, u); reason != "" {
 		return false, refusalFor(reason)
@@ -71,18 +72,8 @@ func isTopLevel(r *http.Request) bool {
 	if len(mode) > 0 || len(dest) > 0 {
 		return len(mode) == 1 && mode[0] == "navigate" && len(dest) == 1 && dest[0] == "document"
 	}
-	return len(r.Header["X-Requested-With"]) == 0 && prefersHTML(r)
-}
-
-func prefersHTML(r *http.Request) bool {
-	html, most := 0.0, 0.0
-	for _, accept := range goautoneg.ParseAccept(strings.Join(r.Header["Accept"], ",")) {
-		most = max(most, accept.Q)
-		if accept.Type == "text" && accept.SubType == "html" {
-			html = max(html, accept.Q)
-		}
-	}
-	return html > 0 && html == most
+	html, most := wishForHTML(r)
+	return len(r.Header["X-Requested-With"]) == 0 && html > 0 && html == most
 }
 
 // beginLogin requests a token and sends the browser to the capture page with it. If that cannot be, it returns the reason.

@@ -380,11 +380,7 @@ func TestLoginWithoutAToken(t *testing.T) {
 }
 
 func TestLoginWhenBWSIsOutOfReach(t *testing.T) {
-	for reason, end := range map[policy.Reason]wire{
-		policy.ServiceUnavailable: func(*http.Request) (*http.Response, error) { return nil, errors.New("no route") },
-		policy.ServiceTimeout:     func(r *http.Request) (*http.Response, error) { <-r.Context().Done(); return nil, r.Context().Err() },
-		policy.InternalError:      func(*http.Request) (*http.Response, error) { panic("no transport is that bad") },
-	} {
+	for reason, end := range badEnds {
 		synctest.Test(t, func(t *testing.T) {
 			s := newSite(t)
 			o := send(t, navigation("/page"), provision(t, loginGate(), newService(t, end, s.service.now)))

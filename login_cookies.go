@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -43,9 +42,9 @@ type loginCookies struct {
 }
 
 func newLoginCookies(secure bool) loginCookies {
-	prefix, attributes := plainLoginPrefix, "; Path=/; HttpOnly; SameSite=Lax"
+	prefix, attributes := plainLoginPrefix, cookieAttributes(secure, false)
 	if secure {
-		prefix, attributes = secureLoginPrefix, attributes+"; Secure"
+		prefix = secureLoginPrefix
 	}
 	return loginCookies{
 		token:      gateCookie{prefix + "_token", attributes},
@@ -86,13 +85,6 @@ func (c *loginCookies) bind(header http.Header, q *inquiry) bindingHash {
 	hash := bindingOf(secret)
 	c.bindingCookie(hash).set(header, secret, loginTime)
 	return hash
-}
-
-// unset takes back what an earlier gate has had the browser keep by this answer: that is older than what a login ends in.
-func (c *gateCookie) unset(header http.Header) {
-	header["Set-Cookie"] = slices.DeleteFunc(header["Set-Cookie"], func(line string) bool {
-		return strings.HasPrefix(line, c.name+"=")
-	})
 }
 
 // isBound reports whether the request comes from the browser in which the login began.

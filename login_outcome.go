@@ -28,33 +28,23 @@ const (
 )
 
 // loginDenials are the ends of a login that the reasons do not describe well enough.
-var loginDenials = map[loginOutcome]struct {
-	reason policy.Reason
-	denial denial
-}{
-	outcomeCanceled: {policy.Pending, denial{
+var loginDenials = map[loginOutcome]refusal{
+	outcomeCanceled: {reason: policy.Pending, denial: denial{
 		status: http.StatusUnauthorized,
 		title:  "You have canceled",
 		text:   "This page opens after your face or eyes have been verified.",
 	}},
-	outcomeUnbound: {policy.NoToken, denial{
+	outcomeUnbound: {reason: policy.NoToken, denial: denial{
 		status: http.StatusUnauthorized,
 		title:  "Your verification does not count here",
 		text:   "It was begun in another browser, or your browser keeps no cookies of this site. " + verifyAgain,
 	}},
 }
 
-func (o loginOutcome) reason() policy.Reason {
-	if own, ok := loginDenials[o]; ok {
-		return own.reason
-	}
-	return policy.Reason(o)
-}
-
 // refusal is what the browser is told about the outcome.
 func (o loginOutcome) refusal() refusal {
 	if own, ok := loginDenials[o]; ok {
-		return refusal{denial: own.denial, reason: own.reason}
+		return own
 	}
 	return refusalFor(policy.Reason(o))
 }

@@ -65,7 +65,7 @@ func (g *Gate) finishLogin(w http.ResponseWriter, q *inquiry, back *loginReturn)
 	outcome := g.judgeReturn(q, back)
 	decision := policy.Decision{Allow: outcome == ""}
 	if !decision.Allow {
-		decision = policy.Deny(outcome.reason())
+		decision = policy.Deny(outcome.refusal().reason)
 	}
 	q.visit.conclude(decision, q.evidence(), g.service.now())
 	header, cookies := w.Header(), g.login.cookies(q.secure)
@@ -75,7 +75,7 @@ func (g *Gate) finishLogin(w http.ResponseWriter, q *inquiry, back *loginReturn)
 	if decision.Allow {
 		cookies.outcome.clear(header)
 		if g.sessions != nil {
-			g.sessions.cookie(q.secure).unset(header)
+			g.sessions.cookie(q.secure).unset(header) // one that an earlier gate has renewed is older
 			g.keepSession(w, q)
 		} else if err := g.keepLoginToken(w, q); err != nil {
 			return err

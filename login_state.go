@@ -6,12 +6,8 @@ import (
 	"crypto/subtle"
 	"encoding/binary"
 	"fmt"
-	"net/http"
 	"net/url"
-	"strings"
 	"time"
-
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-bws/caddy-bws/internal/ledger"
 	"github.com/caddy-bws/caddy-bws/internal/sealed"
@@ -109,40 +105,3 @@ func openLoginState(ctx context.Context, keys sealed.Keys, text, host, service s
 }
 
 func (s *Service) loginKeys() sealed.Keys { return s.ledger.Keys(ledger.Sessions) }
-
-// askedURL is what the browser asked for, whatever other handlers have made of it.
-func askedURL(r *http.Request) *url.URL {
-	if original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
-		return original.URL
-	}
-	return r.URL
-}
-
-// mayReturnTo reports whether a browser can be sent to a path of this site, and takes it for nothing else.
-func mayReturnTo(u *url.URL) bool {
-	odd := func(r rune) bool { return r == '\\' || r < ' ' || r == 0x7f }
-	return strings.HasPrefix(u.Path, "/") && !strings.HasPrefix(u.Path, "//") && !strings.ContainsFunc(u.Path, odd)
-}
-
-// withoutClick returns the query without the mark that [clickOn] adds, and whether it was there.
-func withoutClick(u *url.URL) (query string, clicked bool) {
-	query, clicked = strings.CutSuffix(u.RawQuery, "&")
-	return query, clicked || u.ForceQuery
-}
-
-// cleanURL is where a login ends: a path of this site and its query, whatever else it came with.
-func cleanURL(path *url.URL, query string) string {
-	if query == "" {
-		return path.EscapedPath()
-	}
-	return path.EscapedPath() + "?" + query
-}
-
-// clickOn returns the URL that means the same to the app, and that begins a login although one has just failed: there is an empty
-// parameter at its end.
-func clickOn(path *url.URL, query string) string {
-	if query == "" {
-		return path.EscapedPath() + "?"
-	}
-	return path.EscapedPath() + "?" + query + "&"
-}

@@ -108,11 +108,6 @@ func (l *Logout) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.H
 	return nil
 }
 
-// clear has the browser drop the cookie.
-func (c *gateCookie) clear(header http.Header) {
-	header.Add("Set-Cookie", c.name+"="+c.attributes+"; Max-Age=0")
-}
-
 // isOwnWish reports whether it is the person's wish, as far as the browser tells, and not that of another site. A browser too old
 // to tell is trusted with a POST: whose cookies come along is up to their SameSite.
 func isOwnWish(r *http.Request, secure bool) bool {
@@ -129,12 +124,8 @@ func isOwnWish(r *http.Request, secure bool) bool {
 }
 
 func isSameOrigin(from string, r *http.Request, secure bool) bool {
-	scheme := "http"
-	if secure {
-		scheme = "https"
-	}
 	u, err := url.Parse(from)
-	return err == nil && u.Scheme == scheme && u.User == nil && strings.EqualFold(u.Host, r.Host)
+	return err == nil && u.Scheme == schemeOf(secure) && u.User == nil && strings.EqualFold(u.Host, r.Host)
 }
 
 // end revokes the sessions and tokens that the request carries, also if the client does not wait for it. It returns the reason why

@@ -2,7 +2,6 @@ package caddybws
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -130,11 +129,7 @@ func TestLogoutWhenBWSDoesNotAnswer(t *testing.T) {
 }
 
 func TestLogoutWhenBWSIsOutOfReach(t *testing.T) {
-	for reason, end := range map[policy.Reason]wire{
-		policy.ServiceUnavailable: func(*http.Request) (*http.Response, error) { return nil, errors.New("no route") },
-		policy.ServiceTimeout:     func(r *http.Request) (*http.Response, error) { <-r.Context().Done(); return nil, r.Context().Err() },
-		policy.InternalError:      func(*http.Request) (*http.Response, error) { panic("no transport is that bad") },
-	} {
+	for reason, end := range badEnds {
 		t.Run(string(reason), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newSite(t)

@@ -165,12 +165,15 @@ type wire func(*http.Request) (*http.Response, error)
 
 func (w wire) RoundTrip(r *http.Request) (*http.Response, error) { return w(r) }
 
+// badEnds are ways to BWS by the reasons that they lead to.
+var badEnds = map[policy.Reason]wire{
+	policy.ServiceUnavailable: func(*http.Request) (*http.Response, error) { return nil, errors.New("no route") },
+	policy.ServiceTimeout:     func(r *http.Request) (*http.Response, error) { <-r.Context().Done(); return nil, r.Context().Err() },
+	policy.InternalError:      func(*http.Request) (*http.Response, error) { panic("no transport is that bad") },
+}
+
 func TestServiceOutOfReach(t *testing.T) {
-	for reason, end := range map[policy.Reason]wire{
-		policy.ServiceUnavailable: func(*http.Request) (*http.Response, error) { return nil, errors.New("no route") },
-		policy.ServiceTimeout:     func(r *http.Request) (*http.Response, error) { <-r.Context().Done(); return nil, r.Context().Err() },
-		policy.InternalError:      func(*http.Request) (*http.Response, error) { panic("no transport is that bad") },
-	} {
+	for reason, end := range badEnds {
 		synctest.Test(t, func(t *testing.T) {
 			s := newSite(t)
 			gate := provision(t, Gate{}, newService(t, end, s.service.now))

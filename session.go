@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -105,19 +104,13 @@ type sessions struct {
 	secure, plain  gateCookie
 }
 
-// gateCookie is the cookie over connections of one kind.
-type gateCookie struct{ name, attributes string }
-
 // newSessionCookie returns the cookie of this name, or the default one.
 func newSessionCookie(name string, secure, strict bool) gateCookie {
-	attributes := "; Path=/; HttpOnly; SameSite=Lax"
-	if strict {
-		attributes = "; Path=/; HttpOnly; SameSite=Strict"
-	}
+	otherwise := plainSessionCookie
 	if secure {
-		return gateCookie{cmp.Or(name, secureSessionCookie), attributes + "; Secure"}
+		otherwise = secureSessionCookie
 	}
-	return gateCookie{cmp.Or(name, plainSessionCookie), attributes}
+	return gateCookie{cmp.Or(name, otherwise), cookieAttributes(secure, strict)}
 }
 
 func (g *Gate) provisionSessions() {
@@ -139,21 +132,6 @@ func (s *sessions) cookie(secure bool) *gateCookie {
 		return &s.secure
 	}
 	return &s.plain
-}
-
-// find returns the sealed session that a request carries.
-func (c *gateCookie) find(v *visit, r *http.Request) (value string, unambiguous bool) {
-	return TokenSource{Cookie: c.name}.find(v.header(r, "Cookie"))
-}
-
-// set has the browser keep a sealed session for a time, unless another gate on this request has done so already.
-func (c *gateCookie) set(header http.Header, value string, left time.Duration) {
-	prefix := c.name + "="
-	if slices.ContainsFunc(header["Set-Cookie"], func(line string) bool { return strings.HasPrefix(line, prefix) }) {
-		return
-	}
-	age := strconv.FormatInt(int64(left/time.Second), 10)
-	header["Set-Cookie"] = append(header["Set-Cookie"], prefix+value+c.attributes+"; Max-Age="+age)
 }
 
 // placeOf is where a session of this service is good.

@@ -3,10 +3,11 @@ package bws
 import (
 	"errors"
 	"net"
-	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
+
+	"github.com/caddy-bws/caddy-bws/internal/loopback"
 )
 
 // DefaultEndpoint is the public, multitenant installation of the service (documented).
@@ -35,7 +36,7 @@ func ParseEndpoint(s string) (*url.URL, error) {
 	switch u.Scheme {
 	case "https":
 	case "http":
-		if !isLoopback(u.Hostname()) {
+		if !loopback.Is(u.Hostname()) {
 			return nil, errors.New("endpoint: http is for loopback addresses only, use https")
 		}
 	default:
@@ -63,9 +64,4 @@ func normalHost(u *url.URL) (string, bool) {
 		host = "[" + host + "]"
 	}
 	return host, true
-}
-
-func isLoopback(host string) bool {
-	addr, err := netip.ParseAddr(host)
-	return strings.EqualFold(host, "localhost") || err == nil && addr.IsLoopback()
 }

@@ -33,13 +33,10 @@ func (v *Verifier) Order(o *Order) (string, evidence.Outcome) {
 		token, err = v.Client.Token(ctx, o.TokenRequest)
 		return result, err
 	})
+	outcome := evidence.None
 	if err != nil {
-		outcome := v.outcome(err, o.Logger)
-		if outcome == evidence.Misconfigured {
-			v.refused.Store(true)
-		}
-		return "", outcome
+		token, outcome = "", v.outcome(err, o.Logger)
 	}
-	v.refused.Store(false)
-	return token, evidence.None
+	v.notice(outcome)
+	return token, outcome
 }

@@ -161,12 +161,17 @@ func (v *Verifier) evidenceOf(result *bws.OperationResult, err error, q *Questio
 	} else {
 		e = evidence.OfResult(result, q.Claims, v.Now())
 	}
-	switch e.Outcome {
-	case evidence.Answered, evidence.Pending, evidence.Rejected:
+	v.notice(e.Outcome)
+	return e
+}
+
+// notice remembers whether the service accepts the credentials, as far as an outcome shows it.
+func (v *Verifier) notice(outcome evidence.Outcome) {
+	switch outcome {
+	case evidence.None, evidence.Answered, evidence.Pending, evidence.Rejected:
 		v.refused.Store(false)
 	case evidence.Misconfigured:
 		v.refused.Store(true)
-	default: // whether they are accepted did not show
+	default: // it did not show
 	}
-	return e
 }
