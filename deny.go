@@ -48,13 +48,13 @@ func (g *Gate) deny(w http.ResponseWriter, q *inquiry) error {
 	if g.login != nil {
 		begun, instead := g.logIn(w, q, told)
 		if begun {
-			g.log(zap.InfoLevel, "login begun", q)
+			g.record(zap.InfoLevel, "login begun", q)
 			return nil
 		}
 		told = instead
 		v.decision = policy.Deny(told.reason)
 	}
-	g.log(zap.InfoLevel, "denied", q)
+	g.record(zap.InfoLevel, "denied", q)
 	told.maxAge, told.login = g.maxAge(told.reason), g.loginLink(q)
 	told.setHeaders(w.Header(), r)
 	switch {

@@ -9,7 +9,6 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
 
 	"github.com/caddy-bws/caddy-bws/bws"
 	"github.com/caddy-bws/caddy-bws/internal/evidence"
@@ -53,7 +52,7 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 		g.admit(w, &q, repl) //nolint:contextcheck // the request has the context
 	case g.ReportOnly:
 		q.visit.withdraw(r) // who would be denied has no user, and no header that names one
-		g.log(zap.InfoLevel, "would be denied", &q)
+		g.record(zap.InfoLevel, "would be denied", &q)
 	default:
 		return g.deny(w, &q) //nolint:contextcheck // the request has the context
 	}
@@ -184,24 +183,7 @@ func (g *Gate) admit(w http.ResponseWriter, q *inquiry, repl *caddy.Replacer) {
 	v.addToList(w.Header(), "Cache-Control", "private")
 	v.addToList(w.Header(), "Vary", g.vary(q.secure))
 	g.keepSession(w, q)
-	g.log(zap.DebugLevel, "allowed", q)
-}
-
-// log tells what was decided about a request. It names nobody.
-func (g *Gate) log(level zapcore.Level, message string, q *inquiry) {
-	c := g.logger.Check(level, message)
-	if c == nil {
-		return
-	}
-	c.Write(
-		zap.String("service", g.serviceName()),
-		zap.String("reason", string(q.visit.decision.Reason)),
-		zap.String("evidence", q.visit.source()),
-		zap.String("method", q.Method),
-		zap.String("host", q.Host),
-		zap.String("path", q.URL.Path),
-		zap.String("client_ip", clientIP(q.Request)),
-	)
+	g.record(zap.DebugLevel, "allowed", q)
 }
 
 // sources are the places of the token in this request.

@@ -83,7 +83,7 @@ func (g *Gate) finishLogin(w http.ResponseWriter, q *inquiry, back *loginReturn)
 	} else if err := g.keepOutcome(w, q, back.url, outcome); err != nil {
 		return err
 	}
-	g.log(zap.InfoLevel, "login ended", q)
+	g.record(zap.InfoLevel, "login ended", q)
 	redirectFromLogin(w, cleanURL(back.url, back.state.query))
 	return nil
 }
