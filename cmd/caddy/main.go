@@ -1,8 +1,10 @@
 // Command caddy is Caddy with its standard modules, the gate of caddy-bws and the emulator of the BioID Web Service.
 //
-// It is for development, the examples and the tests. A server for production is built with xcaddy and has no emulator:
+// It is for development, the examples and the tests. A server for production has no emulator. It is built with xcaddy, or from here
+// if the gate is all that it needs beside the standard modules:
 //
 //	xcaddy build --with github.com/caddy-bws/caddy-bws
+//	go build -tags noemulator ./cmd/caddy
 package main
 
 import (
@@ -10,7 +12,6 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
 	_ "github.com/caddy-bws/caddy-bws"
-	_ "github.com/caddy-bws/caddy-bws/emulator"
 )
 
 func main() {

@@ -1,0 +1,5 @@
+//go:build !noemulator
+
+package main
+
+import _ "github.com/caddy-bws/caddy-bws/emulator"
