@@ -55,6 +55,7 @@ func architecture() string {
 	height := top + len(steps)*(rowHeight+rowGap) + 20
 	var b strings.Builder
 	fmt.Fprintf(&b, pictureHead, width, height, width, height)
+	b.WriteString(pictureHeads())
 	bottom := rowY(len(steps)-1) + rowHeight
 	fmt.Fprintf(&b, "\t<rect class=\"gate\" x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" rx=\"12\"/>\n", stepX-gateMargin, top-42,
 		packageX+packageW-stepX+2*gateMargin, bottom-top+58)
@@ -119,13 +120,26 @@ func arrow(b *strings.Builder, color string, fromX, fromY, toX, toY int) {
 }
 
 // pictureHead has the looks that pictures have in common, on light and on dark.
-const pictureHead = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%d" height="%d" role="img" aria-labelledby="title description" font-family="system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, sans-serif" font-size="13">
+const pictureHead = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%d" height="%d" role="img"
+	aria-labelledby="title description" font-size="13"
+	font-family="system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, sans-serif">
 	<title id="title">A request's way through the gate</title>
-	<desc id="description">The steps of the gate from top to bottom, with the files that they are in, the packages that they use, and whom they ask. A request is stripped of forged headers. If it is the return from a login, that is finished. Else evidence is recalled from an earlier gate, opened from a session, or found by the token, for which BWS is asked unless its answer is remembered. The evidence is judged by the policy. With once, the token is spent in the storage. Then the request is allowed, and goes to the app, or denied, which any step can do, and is answered.</desc>
+	<desc id="description">The steps of the gate from top to bottom, with the files that they are in, the packages that they use, and
+		whom they ask. A request is stripped of forged headers. If it is the return from a login, that is finished. Else evidence is
+		recalled from an earlier gate, opened from a session, or found by the token, for which BWS is asked unless its answer is
+		remembered. The evidence is judged by the policy. With once, the token is spent in the storage. Then the request is allowed,
+		and goes to the app. Each of the steps from session to once can deny it instead, which answers the browser.</desc>
 	<style>
-		svg { color-scheme: light dark; --ink: #1f2328; --dim: #59636e; --box: #eef1f4; --line: #848d97; --one: #0550ae; --two: #116329; --three: #953800; --back: #ffffff; background: var(--back); }
+		svg {
+			color-scheme: light dark; background: var(--back);
+			--ink: #1f2328; --dim: #59636e; --box: #eef1f4; --line: #848d97; --back: #ffffff;
+			--one: #0550ae; --two: #116329; --three: #953800;
+		}
 		@media (prefers-color-scheme: dark) {
-			svg { --ink: #f0f3f6; --dim: #b1bac4; --box: #21262d; --line: #7d8590; --one: #79c0ff; --two: #56d364; --three: #ffa657; --back: #0d1117; }
+			svg {
+				--ink: #f0f3f6; --dim: #b1bac4; --box: #21262d; --line: #7d8590; --back: #0d1117;
+				--one: #79c0ff; --two: #56d364; --three: #ffa657;
+			}
 		}
 		rect { fill: var(--box); stroke: var(--line); stroke-width: 1.5; }
 		.gate { fill: none; stroke-dasharray: 4 5; }
@@ -139,8 +153,14 @@ const pictureHead = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d"
 		.head-one { fill: var(--one); } .head-two { fill: var(--two); } .head-three { fill: var(--three); }
 	</style>
 	<defs>
-		<marker id="head-one" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" markerHeight="7" orient="auto"><path class="head-one" d="M0 0 10 5 0 10z"/></marker>
-		<marker id="head-two" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" markerHeight="7" orient="auto"><path class="head-two" d="M0 0 10 5 0 10z"/></marker>
-		<marker id="head-three" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" markerHeight="7" orient="auto"><path class="head-three" d="M0 0 10 5 0 10z"/></marker>
-	</defs>
 `
+
+// pictureHeads are the heads of arrows, one for each color.
+func pictureHeads() string {
+	var b strings.Builder
+	for _, color := range []string{"one", "two", "three"} {
+		fmt.Fprintf(&b, "\t\t<marker id=\"head-%s\" viewBox=\"0 0 10 10\" refX=\"9\" refY=\"5\" markerWidth=\"7\" markerHeight=\"7\" "+
+			"orient=\"auto\"><path class=\"head-%s\" d=\"M0 0 10 5 0 10z\"/></marker>\n", color, color)
+	}
+	return b.String() + "\t</defs>\n"
+}

@@ -3,8 +3,8 @@
 package main
 
 import (
+	"errors"
 	"fmt"
-	"log"
 	"maps"
 	"os"
 	"path/filepath"
@@ -20,19 +20,27 @@ var makers = map[string]func() error{
 }
 
 func main() {
-	log.SetFlags(0)
-	if len(os.Args) == 1 {
-		log.Fatal("say what to make: ", strings.Join(slices.Sorted(maps.Keys(makers)), ", "))
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
-	for _, name := range os.Args[1:] {
+}
+
+func run(names []string) error {
+	known := strings.Join(slices.Sorted(maps.Keys(makers)), ", ")
+	if len(names) == 0 {
+		return errors.New("say what to make: " + known)
+	}
+	for _, name := range names {
 		maker, ok := makers[name]
 		if !ok {
-			log.Fatalf("%s: unknown; use %s", name, strings.Join(slices.Sorted(maps.Keys(makers)), ", "))
+			return fmt.Errorf("%q is unknown: use %s", name, known)
 		}
 		if err := maker(); err != nil {
-			log.Fatalf("%s: %v", name, err)
+			return fmt.Errorf("making %s: %w", name, err)
 		}
 	}
+	return nil
 }
 
 // write writes the files that a maker makes of the repository at root.

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"unicode"
+)
+
+// awaited are pages that are being written.
+var awaited = []string{"assertion.md", "cli.md", "operations.md", "reasons.md"}
+
+// Whatever a page links to within the repository is there, down to the heading.
+func TestLinks(t *testing.T) {
+	headings := make(map[string][]string)
+	links := make(map[string][]string)
+	err := filepath.WalkDir("..", func(path string, entry fs.DirEntry, err error) error {
+		switch name := entry.Name(); {
+		case err != nil:
+			return err
+		case entry.IsDir() && (name == "node_modules" || name == "testdata" || name == ".git"):
+			return fs.SkipDir
+		case filepath.Ext(name) == ".md":
+			headings[path], links[path], err = readPage(path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for page, targets := range links {
+		for _, target := range targets {
+			file, heading, _ := strings.Cut(target, "#")
+			path := page
+			if file != "" {
+				path = filepath.Join(filepath.Dir(page), file)
+			}
+			if _, err := os.Stat(path); err != nil && slices.Contains(awaited, filepath.Base(path)) {
+				continue
+			} else if err != nil {
+				t.Errorf("%s links to %s, which is not there", page, target)
+			} else if heading != "" && !slices.Contains(headings[path], heading) {
+				t.Errorf("%s links to %s, which has no such heading", page, target)
+			}
+		}
+	}
+}
+
+var (
+	fencedBlock  = regexp.MustCompile("(?ms)^```.*?^```$")
+	pageHeading  = regexp.MustCompile(`(?m)^#+ +(.*)$`)
+	relativeLink = regexp.MustCompile(`(?:\]\(|src="|href="|srcset="|(?m:^\[[^\]]+\]: ))([^)"\s]+)`)
+)
+
+// readPage returns the anchors of a page's headings, as GitHub makes them, and the links that stay in the repository.
+func readPage(path string) (headings, links []string, err error) {
+	content, err := os.ReadFile(path)
+	text := fencedBlock.ReplaceAllString(string(content), "")
+	seen := make(map[string]int)
+	for _, match := range pageHeading.FindAllStringSubmatch(text, -1) {
+		anchor := anchorOf(match[1])
+		if n := seen[anchor]; n > 0 {
+			headings = append(headings, fmt.Sprintf("%s-%d", anchor, n))
+		} else {
+			headings = append(headings, anchor)
+		}
+		seen[anchor]++
+	}
+	for _, match := range relativeLink.FindAllStringSubmatch(text, -1) {
+		if !strings.Contains(match[1], ":") {
+			links = append(links, match[1])
+		}
+	}
+	return headings, links, err
+}
+
+// anchorOf keeps letters and digits, in lower case, and has hyphens for spaces.
+func anchorOf(heading string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == ' ':
+			return '-'
+		case r == '-' || r == '_' || unicode.IsLetter(r) || unicode.IsDigit(r):
+			return unicode.ToLower(r)
+		}
+		return -1
+	}, strings.TrimSpace(heading))
+}
