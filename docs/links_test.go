@@ -52,7 +52,7 @@ func TestLinks(t *testing.T) {
 }
 
 var (
-	fencedBlock  = regexp.MustCompile("(?ms)^```.*?^```$")
+	fencedBlock  = regexp.MustCompile("(?s)\n```.*?\n```\n")
 	pageHeading  = regexp.MustCompile(`(?m)^#+ +(.*)$`)
 	relativeLink = regexp.MustCompile(`(?:\]\(|src="|href="|srcset="|(?m:^\[[^\]]+\]: ))([^)"\s]+)`)
 )
@@ -60,7 +60,7 @@ var (
 // readPage returns the anchors of a page's headings, as GitHub makes them, and the links that stay in the repository.
 func readPage(path string) (headings, links []string, err error) {
 	content, err := os.ReadFile(path)
-	text := fencedBlock.ReplaceAllString(string(content), "")
+	text := fencedBlock.ReplaceAllString(string(content), "\n")
 	seen := make(map[string]int)
 	for _, match := range pageHeading.FindAllStringSubmatch(text, -1) {
 		anchor := anchorOf(match[1])

@@ -67,11 +67,14 @@ func (s *source) writeDirective(b *strings.Builder, d directive) error {
 	if d.global {
 		what = "Global option"
 	}
-	fmt.Fprintf(b, "\n## %s `%s`\n\n```text\n%s\n```\n\n%s\n", what, d.name, strings.Join(lines, "\n"), markdown(structure.doc))
-	b.WriteString("| option | default, bounds | meaning |\n|---|---|---|\n")
-	listed, err := s.writeOptions(b, structure, lines[1:], "")
+	fmt.Fprintf(b, "\n## %s `%s`\n\n```text\n%s\n```\n\n%s", what, d.name, strings.Join(lines, "\n"), markdown(structure.doc))
+	var rows strings.Builder
+	listed, err := s.writeOptions(&rows, structure, lines[1:], "")
 	if err != nil {
 		return fmt.Errorf("%s: %w", d.name, err)
+	}
+	if rows.Len() > 0 {
+		b.WriteString("\n| option | default, bounds | meaning |\n|---|---|---|\n" + rows.String())
 	}
 	for _, o := range structure.options {
 		if !listed[o.name] && !strings.Contains(lines[0], "<"+o.name+">") {
@@ -214,7 +217,7 @@ func (s *source) words(typ ast.Expr) (string, error) {
 			return "string", nil
 		case "bool":
 			return "true or false", nil
-		case "int", "uint", "int64":
+		case "int", "int32", "int64", "uint", "uint32", "uint64":
 			return "whole number", nil
 		case "float64":
 			return "number", nil
