@@ -18,7 +18,7 @@ const (
 // packages are those with modules, as folders.
 var packages = []string{".", "emulator"}
 
-// makeReference returns the pages whose tables come from doc comments.
+// makeReference returns the pages with tables that come from elsewhere: from doc comments, or from measurements.
 func makeReference(root string) (map[string]string, error) {
 	var caddyfile, json strings.Builder
 	for _, folder := range packages {
@@ -37,8 +37,14 @@ func makeReference(root string) (map[string]string, error) {
 			}
 		}
 	}
+	figures, err := overhead(root)
+	if err != nil {
+		return nil, err
+	}
 	pages := make(map[string]string)
-	for name, generated := range map[string]string{"docs/caddyfile.md": caddyfile.String(), "docs/json.md": json.String()} {
+	for name, generated := range map[string]string{
+		"docs/caddyfile.md": caddyfile.String(), "docs/json.md": json.String(), "docs/comparison.md": figures,
+	} {
 		page, err := os.ReadFile(filepath.Join(root, name))
 		if err != nil {
 			return nil, err
