@@ -10,38 +10,27 @@ import (
 	"github.com/caddy-bws/caddy-bws/bws/bwstest"
 )
 
-// emulate stands in for the service. To call the real one, leave Endpoint out and give the credentials that BioID has issued.
-func emulate(persons ...bws.BCID) (service *bwstest.Service, config bws.Config, stop func()) {
-	service = bwstest.New(bwstest.Config{})
-	for _, person := range persons {
-		service.Enroll(person)
-	}
+// A token for the verification of a person, the operation, and what came of it.
+func Example() {
+	service := bwstest.New(bwstest.Config{}) // stands in for the service
 	server := httptest.NewServer(service)
-	return service, bws.Config{
-		Endpoint:  server.URL + bwstest.Base,
+	defer server.Close()
+	ctx := context.Background()
+
+	client, err := bws.NewClient(bws.Config{
+		Endpoint:  server.URL + bwstest.Base, // leave it out for the real one
 		AppID:     bwstest.AppID,
 		AppSecret: bwstest.AppSecret,
-	}, server.Close
-}
-
-func check(err error) {
+	})
 	if err != nil {
 		panic(err)
 	}
-}
-
-// A token for the verification of a person, the operation, and what came of it.
-func Example() {
-	alice := bws.BCID{Storage: "bws", Partition: 1, Class: 42}
-	service, config, stop := emulate(alice)
-	defer stop()
-	ctx := context.Background()
-
-	client, err := bws.NewClient(config)
-	check(err)
 	defer client.CloseIdleConnections()
+	alice := bws.BCID{Storage: "bws", Partition: 1, Class: 42}
 	token, err := client.Token(ctx, bws.TokenRequest{BCID: alice, Task: bws.TaskVerify | bws.TaskLiveDetect})
-	check(err)
+	if err != nil {
+		panic(err)
+	}
 	_, err = client.Result(ctx, token)
 	fmt.Println("not performed yet:", errors.Is(err, bws.ErrNoResult))
 
@@ -49,7 +38,9 @@ func Example() {
 	service.Perform(token, bwstest.Outcome{Success: true})
 
 	result, err := client.Result(ctx, token)
-	check(err)
+	if err != nil {
+		panic(err)
+	}
 	fmt.Println(result.Action, "of", result.BCID, "succeeded:", result.Success)
 	// Output:
 	// not performed yet: true
@@ -58,11 +49,16 @@ func Example() {
 
 // Only all of it together says that a person is there: no error, success, the operation, and the person.
 func ExampleClient_Result() {
+	service := bwstest.New(bwstest.Config{}) // stands in for the service
+	server := httptest.NewServer(service)
+	defer server.Close()
+	client, err := bws.NewClient(bws.Config{
+		Endpoint: server.URL + bwstest.Base, AppID: bwstest.AppID, AppSecret: bwstest.AppSecret,
+	})
+	if err != nil {
+		panic(err)
+	}
 	alice := bws.BCID{Storage: "bws", Partition: 1, Class: 42}
-	service, config, stop := emulate(alice)
-	defer stop()
-	client, err := bws.NewClient(config)
-	check(err)
 	token := service.Token(bwstest.TokenSpec{BCID: alice})
 	service.Perform(token, bwstest.Outcome{Error: bws.LiveDetectionFailed})
 
@@ -82,11 +78,14 @@ func ExampleClient_Result() {
 
 // Errors have a kind to tell them apart by, and hold nothing that is secret.
 func ExampleError() {
-	_, config, stop := emulate()
-	defer stop()
-	config.AppSecret = "a wrong one"
-	client, err := bws.NewClient(config)
-	check(err)
+	server := httptest.NewServer(bwstest.New(bwstest.Config{})) // stands in for the service
+	defer server.Close()
+	client, err := bws.NewClient(bws.Config{
+		Endpoint: server.URL + bwstest.Base, AppID: bwstest.AppID, AppSecret: "a wrong one",
+	})
+	if err != nil {
+		panic(err)
+	}
 	_, err = client.Status(context.Background())
 	fmt.Println(errors.Is(err, bws.ErrUnauthorized))
 	fmt.Println(err)
@@ -96,18 +95,26 @@ func ExampleError() {
 }
 
 func ExampleClient_Token() {
-	_, config, stop := emulate()
-	defer stop()
-	client, err := bws.NewClient(config)
-	check(err)
+	server := httptest.NewServer(bwstest.New(bwstest.Config{})) // stands in for the service
+	defer server.Close()
+	client, err := bws.NewClient(bws.Config{
+		Endpoint: server.URL + bwstest.Base, AppID: bwstest.AppID, AppSecret: bwstest.AppSecret,
+	})
+	if err != nil {
+		panic(err)
+	}
 	// Find out who it is, of all in partition 1; with a challenge, and two tries.
 	token, err := client.Token(context.Background(), bws.TokenRequest{
 		BCID: bws.BCID{Storage: "bws", Partition: 1},
 		Task: bws.TaskIdentify | bws.TaskChallenge | bws.TaskLiveDetect | 2,
 	})
-	check(err)
+	if err != nil {
+		panic(err)
+	}
 	claims, err := bws.ParseToken(token)
-	check(err)
+	if err != nil {
+		panic(err)
+	}
 	fmt.Println(claims.BCID, claims.Task.Kind() == bws.TaskIdentify, claims.Task.Challenge(), claims.Task.Tries())
 	// Output: bws/1/0 true true 2
 }
@@ -124,12 +131,12 @@ func ExampleNewClient() {
 
 // Nobody has checked the signature: claims may be a reason to deny early, and never one to allow.
 func ExampleParseToken() {
-	service, _, stop := emulate()
-	defer stop()
-	token := service.Token(bwstest.TokenSpec{BCID: bws.BCID{Storage: "bws", Partition: 1, Class: 42}})
+	token := bwstest.New(bwstest.Config{}).Token(bwstest.TokenSpec{BCID: bws.BCID{Storage: "bws", Partition: 1, Class: 42}})
 
 	claims, err := bws.ParseToken(token)
-	check(err)
+	if err != nil {
+		panic(err)
+	}
 	action, _ := claims.Task.Action()
 	fmt.Println(claims.BCID, action, claims.Task.LiveDetection(), claims.Expires.Sub(claims.NotBefore))
 
@@ -142,7 +149,9 @@ func ExampleParseToken() {
 
 func ExampleParseBCID() {
 	bcid, err := bws.ParseBCID("bioid.9876.12345")
-	check(err)
+	if err != nil {
+		panic(err)
+	}
 	fmt.Println(bcid, bcid.Storage, bcid.Partition, bcid.Class, bcid.IsPerson())
 	_, err = bws.ParseBCID("bioid/9876/012345")
 	fmt.Println(err)
@@ -154,10 +163,14 @@ func ExampleParseBCID() {
 // Parts are compared one by one: partition 1 is not the beginning of partition 12.
 func ExamplePattern_Match() {
 	pattern, err := bws.ParsePattern("bioid/1/*")
-	check(err)
+	if err != nil {
+		panic(err)
+	}
 	for _, class := range []string{"bioid/1/42", "bioid/12/42", "bioid/1/0"} {
 		bcid, err := bws.ParseBCID(class)
-		check(err)
+		if err != nil {
+			panic(err)
+		}
 		fmt.Println(bcid, pattern.Match(bcid))
 	}
 	// Output:
@@ -170,7 +183,9 @@ func ExamplePattern_Match() {
 func ExampleDecodeResult() {
 	result, err := bws.DecodeResult([]byte(`{"Action":"identification","BCID":"bws/1/0","Success":true,
 		"Matches":[{"BCID":"bws/1/42","Score":0.9},{"BCID":"bws/1/43","Score":0.3}]}`))
-	check(err)
+	if err != nil {
+		panic(err)
+	}
 	fmt.Println(result.Matches[0].BCID, result.Matches[0].Score)
 
 	_, err = bws.DecodeResult([]byte(`{"Success":false,"Success":true}`))

@@ -91,3 +91,43 @@ func anchorOf(heading string) string {
 		return -1
 	}, strings.TrimSpace(heading))
 }
+
+// Every page can be found from both lists of them.
+func TestListsNameEveryPage(t *testing.T) {
+	pages, err := filepath.Glob("*.md")
+	if err != nil || len(pages) == 0 {
+		t.Fatalf("found %d pages: %v", len(pages), err)
+	}
+	for list, folder := range map[string]string{"README.md": "", "../README.md": "docs/"} {
+		_, links, err := readPage(list)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, page := range pages {
+			if page != "README.md" && !slices.Contains(links, folder+page) {
+				t.Errorf("%s does not lead to docs/%s", list, page)
+			}
+		}
+	}
+}
+
+// The page on versions names those of go.mod.
+func TestCompatibilityNamesVersions(t *testing.T) {
+	module, err := os.ReadFile("../go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile("compatibility.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, version := range map[string]*regexp.Regexp{
+		"Caddy": regexp.MustCompile(`github\.com/caddyserver/caddy/v2 v(\S+)`),
+		"Go":    regexp.MustCompile(`(?m)^go (\d+\.\d+)`),
+	} {
+		found := version.FindSubmatch(module)
+		if found == nil || !strings.Contains(string(page), "| "+what+" | "+string(found[1])+" ") {
+			t.Errorf("the row of %s in compatibility.md does not begin with the version in go.mod", what)
+		}
+	}
+}

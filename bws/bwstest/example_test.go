@@ -24,19 +24,15 @@ func (c *cleanup) run() {
 	}
 }
 
-func check(err error) {
-	if err != nil {
-		panic(err)
-	}
-}
-
 // A test has a service of its own for as long as it runs. Who is enrolled is recognized, unless the test says otherwise.
 func ExampleNewServer() {
 	t := new(cleanup) // in a test, its *testing.T
 	defer t.run()
 	service := bwstest.NewServer(t, bwstest.Config{})
 	client, err := bws.NewClient(bws.Config{Endpoint: service.URL, AppID: bwstest.AppID, AppSecret: bwstest.AppSecret})
-	check(err)
+	if err != nil {
+		panic(err)
+	}
 	alice := bws.BCID{Storage: "bws", Partition: 1, Class: 42}
 	token := service.Token(bwstest.TokenSpec{BCID: alice})
 
@@ -62,7 +58,9 @@ func ExampleNew() {
 	defer server.Close()
 
 	client, err := bws.NewClient(bws.Config{Endpoint: server.URL + bwstest.Base, AppID: "demo", AppSecret: "demo-secret"})
-	check(err)
+	if err != nil {
+		panic(err)
+	}
 	status, err := client.Status(context.Background())
 	fmt.Println(status.Label, err)
 	// Output: BWS emulator <nil>
@@ -74,7 +72,9 @@ func ExampleService_Script() {
 	server := httptest.NewServer(service)
 	defer server.Close()
 	client, err := bws.NewClient(bws.Config{Endpoint: server.URL + bwstest.Base, AppID: bwstest.AppID, AppSecret: bwstest.AppSecret})
-	check(err)
+	if err != nil {
+		panic(err)
+	}
 	token := service.Token(bwstest.TokenSpec{})
 
 	service.Script("/result",
@@ -95,7 +95,9 @@ func ExampleConfig() {
 	now := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 	service := bwstest.New(bwstest.Config{Now: func() time.Time { return now }})
 	claims, err := bws.ParseToken(service.Token(bwstest.TokenSpec{Lifetime: time.Minute}))
-	check(err)
+	if err != nil {
+		panic(err)
+	}
 	fmt.Println(claims.Expires.Sub(now))
 	// Output: 1m0s
 }
