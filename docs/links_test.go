@@ -126,7 +126,7 @@ func TestCompatibilityNamesVersions(t *testing.T) {
 		"Go":    regexp.MustCompile(`(?m)^go (\d+\.\d+)`),
 	} {
 		found := version.FindSubmatch(module)
-		if found == nil || !strings.Contains(string(page), "| "+what+" | "+string(found[1])+" ") {
+		if len(found) < 2 || !strings.Contains(string(page), "| "+what+" | "+string(found[1])+" ") {
 			t.Errorf("the row of %s in compatibility.md does not begin with the version in go.mod", what)
 		}
 	}

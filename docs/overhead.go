@@ -17,7 +17,7 @@ var (
 
 // overhead returns what was measured, in short.
 func overhead(root string) (string, error) {
-	page, err := os.ReadFile(filepath.Join(root, "bench/README.md"))
+	page, err := os.ReadFile(filepath.Join(root, "bench", "README.md"))
 	if err != nil {
 		return "", err
 	}
