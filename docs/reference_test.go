@@ -60,6 +60,9 @@ type Thing struct {
 	// Another.
 	Other []string ` + "`json:\"other\"`" + `
 }
+// name has no options.
+type name string
+func (n name) CaddyModule() (m struct{ ID string }) { return struct{ ID string }{ID: string(n)} }
 func (Thing) CaddyModule() (m struct{ ID string }) { return struct{ ID string }{ID: "http.handlers.thing"} }
 // UnmarshalCaddyfile sets it up. Syntax:
 //

@@ -72,6 +72,7 @@ func readSource(folder string) (*source, error) {
 			}
 		}
 	}
+	s.modules = slices.DeleteFunc(s.modules, func(m module) bool { return s.structs[m.typ] == nil }) // nothing to configure
 	slices.SortFunc(s.modules, func(a, b module) int {
 		return cmp.Or(s.rank(a)-s.rank(b), strings.Compare(a.id, b.id))
 	})
