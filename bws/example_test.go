@@ -4,51 +4,153 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"net/http/httptest"
-	"os"
 
 	"github.com/caddy-bws/caddy-bws/bws"
+	"github.com/caddy-bws/caddy-bws/bws/bwstest"
 )
 
-// The outcome of an operation, as a server reads it once the browser has come back with its token.
-func ExampleClient_Result() {
-	// Stands in for the service. Leave Endpoint out of Config to call the real one.
-	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		_, _ = io.WriteString(w, `{"Action":"verification","BCID":"bioid/9876/12345","Success":true}`)
-	}))
-	defer service.Close()
+// A token for the verification of a person, the operation, and what came of it.
+func Example() {
+	service := bwstest.New(bwstest.Config{}) // stands in for the service
+	server := httptest.NewServer(service)
+	defer server.Close()
+	ctx := context.Background()
 
 	client, err := bws.NewClient(bws.Config{
-		Endpoint:  service.URL + "/extension",
-		AppID:     "1001513735.bws.bioid.com",
-		AppSecret: "the secret that goes with it",
+		Endpoint:  server.URL + bwstest.Base, // leave it out for the real one
+		AppID:     bwstest.AppID,
+		AppSecret: bwstest.AppSecret,
 	})
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return
+		panic(err)
 	}
-	result, err := client.Result(context.Background(), "a token")
-	switch alice, _ := bws.ParsePattern("bioid/9876/12345"); {
+	defer client.CloseIdleConnections()
+	alice := bws.BCID{Storage: "bws", Partition: 1, Class: 42}
+	token, err := client.Token(ctx, bws.TokenRequest{BCID: alice, Task: bws.TaskVerify | bws.TaskLiveDetect})
+	if err != nil {
+		panic(err)
+	}
+	_, err = client.Result(ctx, token)
+	fmt.Println("not performed yet:", errors.Is(err, bws.ErrNoResult))
+
+	// What a browser does with the token, on the page with the camera.
+	service.Perform(token, bwstest.Outcome{Success: true})
+
+	result, err := client.Result(ctx, token)
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(result.Action, "of", result.BCID, "succeeded:", result.Success)
+	// Output:
+	// not performed yet: true
+	// verification of bws/1/42 succeeded: true
+}
+
+// Only all of it together says that a person is there: no error, success, the operation, and the person.
+func ExampleClient_Result() {
+	service := bwstest.New(bwstest.Config{}) // stands in for the service
+	server := httptest.NewServer(service)
+	defer server.Close()
+	client, err := bws.NewClient(bws.Config{
+		Endpoint: server.URL + bwstest.Base, AppID: bwstest.AppID, AppSecret: bwstest.AppSecret,
+	})
+	if err != nil {
+		panic(err)
+	}
+	alice := bws.BCID{Storage: "bws", Partition: 1, Class: 42}
+	token := service.Token(bwstest.TokenSpec{BCID: alice})
+	service.Perform(token, bwstest.Outcome{Error: bws.LiveDetectionFailed})
+
+	result, err := client.Result(context.Background(), token)
+	switch {
 	case errors.Is(err, bws.ErrNoResult):
 		fmt.Println("not performed yet")
 	case err != nil:
-		fmt.Fprintln(os.Stderr, err)
-	case result.Success && result.Action == bws.Verification && alice.Match(result.BCID):
+		fmt.Println("nobody knows:", err)
+	case result.Success && result.Action == bws.Verification && result.BCID == alice:
 		fmt.Println("this is Alice")
 	default:
 		fmt.Println("this is not Alice:", result.Error)
 	}
-	// Output: this is Alice
+	// Output: this is not Alice: LiveDetectionFailed
+}
+
+// Errors have a kind to tell them apart by, and hold nothing that is secret.
+func ExampleError() {
+	server := httptest.NewServer(bwstest.New(bwstest.Config{})) // stands in for the service
+	defer server.Close()
+	client, err := bws.NewClient(bws.Config{
+		Endpoint: server.URL + bwstest.Base, AppID: bwstest.AppID, AppSecret: "a wrong one",
+	})
+	if err != nil {
+		panic(err)
+	}
+	_, err = client.Status(context.Background())
+	fmt.Println(errors.Is(err, bws.ErrUnauthorized))
+	fmt.Println(err)
+	// Output:
+	// true
+	// bws status: the service rejects the App-ID or the App-Secret: check both (status 401)
+}
+
+func ExampleClient_Token() {
+	server := httptest.NewServer(bwstest.New(bwstest.Config{})) // stands in for the service
+	defer server.Close()
+	client, err := bws.NewClient(bws.Config{
+		Endpoint: server.URL + bwstest.Base, AppID: bwstest.AppID, AppSecret: bwstest.AppSecret,
+	})
+	if err != nil {
+		panic(err)
+	}
+	// Find out who it is, of all in partition 1; with a challenge, and two tries.
+	token, err := client.Token(context.Background(), bws.TokenRequest{
+		BCID: bws.BCID{Storage: "bws", Partition: 1},
+		Task: bws.TaskIdentify | bws.TaskChallenge | bws.TaskLiveDetect | 2,
+	})
+	if err != nil {
+		panic(err)
+	}
+	claims, err := bws.ParseToken(token)
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(claims.BCID, claims.Task.Kind() == bws.TaskIdentify, claims.Task.Challenge(), claims.Task.Tries())
+	// Output: bws/1/0 true true 2
+}
+
+func ExampleNewClient() {
+	_, err := bws.NewClient(bws.Config{AppID: "1001513735.bws.bioid.com"})
+	fmt.Println(err)
+	_, err = bws.NewClient(bws.Config{Endpoint: "http://bws.example.com/extension", AppID: "id", AppSecret: "secret"})
+	fmt.Println(err)
+	// Output:
+	// app_secret: missing, give the App-Secret that the service issued
+	// endpoint: http is for loopback addresses only, use https
+}
+
+// Nobody has checked the signature: claims may be a reason to deny early, and never one to allow.
+func ExampleParseToken() {
+	token := bwstest.New(bwstest.Config{}).Token(bwstest.TokenSpec{BCID: bws.BCID{Storage: "bws", Partition: 1, Class: 42}})
+
+	claims, err := bws.ParseToken(token)
+	if err != nil {
+		panic(err)
+	}
+	action, _ := claims.Task.Action()
+	fmt.Println(claims.BCID, action, claims.Task.LiveDetection(), claims.Expires.Sub(claims.NotBefore))
+
+	_, err = bws.ParseToken(token + "=")
+	fmt.Println(err)
+	// Output:
+	// bws/1/42 verification true 10m0s
+	// not a well-formed token: expected a canonical JWT of at most 4096 bytes with exp and nbf
 }
 
 func ExampleParseBCID() {
 	bcid, err := bws.ParseBCID("bioid.9876.12345")
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return
+		panic(err)
 	}
 	fmt.Println(bcid, bcid.Storage, bcid.Partition, bcid.Class, bcid.IsPerson())
 	_, err = bws.ParseBCID("bioid/9876/012345")
@@ -56,4 +158,39 @@ func ExampleParseBCID() {
 	// Output:
 	// bioid/9876/12345 bioid 9876 12345 true
 	// not a BCID of the form storage/partition/class
+}
+
+// Parts are compared one by one: partition 1 is not the beginning of partition 12.
+func ExamplePattern_Match() {
+	pattern, err := bws.ParsePattern("bioid/1/*")
+	if err != nil {
+		panic(err)
+	}
+	for _, class := range []string{"bioid/1/42", "bioid/12/42", "bioid/1/0"} {
+		bcid, err := bws.ParseBCID(class)
+		if err != nil {
+			panic(err)
+		}
+		fmt.Println(bcid, pattern.Match(bcid))
+	}
+	// Output:
+	// bioid/1/42 true
+	// bioid/12/42 false
+	// bioid/1/0 false
+}
+
+// What the service answers is read strictly: it is what the API documents, or an error.
+func ExampleDecodeResult() {
+	result, err := bws.DecodeResult([]byte(`{"Action":"identification","BCID":"bws/1/0","Success":true,
+		"Matches":[{"BCID":"bws/1/42","Score":0.9},{"BCID":"bws/1/43","Score":0.3}]}`))
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(result.Matches[0].BCID, result.Matches[0].Score)
+
+	_, err = bws.DecodeResult([]byte(`{"Success":false,"Success":true}`))
+	fmt.Println(err != nil)
+	// Output:
+	// bws/1/42 0.9
+	// true
 }

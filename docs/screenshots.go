@@ -1,5 +1,3 @@
-// Command docs makes the pictures of pages in docs/images, from the quickstart, which must be running: `docs/screenshots` starts
-// both.
 package main
 
 import (
@@ -9,7 +7,6 @@ import (
 	"image"
 	"image/color"
 	"image/jpeg"
-	"log"
 	"math"
 	"os"
 	"path/filepath"
@@ -45,13 +42,9 @@ var looks = []look{
 // ofApp is how the app is looked at, which is small and knows nothing of dark.
 var ofApp = look{"desktop", 800, 340, 1, "light"}
 
-func main() {
-	if err := run(); err != nil {
-		log.Fatal(err)
-	}
-}
-
-func run() error {
+// makeScreenshots makes the pictures of pages in docs/images, from the quickstart, which must be running: `docs/screenshots` starts
+// both.
+func makeScreenshots() error {
 	dir, err := os.MkdirTemp("", "screenshots")
 	if err != nil {
 		return err

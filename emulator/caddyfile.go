@@ -12,7 +12,13 @@ func init() {
 	httpcaddyfile.RegisterDirectiveOrder("bws_emulator", httpcaddyfile.Before, "respond")
 }
 
-// parseCaddyfile sets up the handler from Caddyfile tokens. Syntax:
+// parseCaddyfile sets up the handler. See [Emulator.UnmarshalCaddyfile] for the syntax.
+func parseCaddyfile(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
+	e := new(Emulator)
+	return e, e.UnmarshalCaddyfile(h.Dispenser)
+}
+
+// UnmarshalCaddyfile sets up the handler from Caddyfile tokens. Syntax:
 //
 //	bws_emulator [<matcher>] {
 //	    app_id     <id>
@@ -29,12 +35,6 @@ func init() {
 //	        enrolled   bws/1/42
 //	    }
 //	}
-func parseCaddyfile(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
-	e := new(Emulator)
-	return e, e.UnmarshalCaddyfile(h.Dispenser)
-}
-
-// UnmarshalCaddyfile implements caddyfile.Unmarshaler.
 func (e *Emulator) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // consume the directive's name
 	if d.NextArg() {

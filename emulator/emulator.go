@@ -25,7 +25,7 @@ var services = caddy.NewUsagePool()
 
 // Emulator is a handler that answers as the BioID Web Service does, without any biometrics, **for development only**. Anyone who
 // can reach it chooses the outcome of every operation: let it listen on the loopback interface, on a site of its own, and
-// give http://localhost:<port>/extension as the endpoint to the service under development.
+// give `http://localhost:<port>/extension` as the endpoint to the service under development.
 //
 // Requests below `/extension`, and to the capture page at `/bws/performtask` and `/bws/uui`, are answered, all others are passed
 // on. Enrolled people are recognized; any other outcome is chosen with the page's buttons, or with
