@@ -64,6 +64,7 @@ func newService(
 	config := verifier.Config{
 		Client: client, Timeout: defaultTimeout, SuccessTTL: defaultCacheTTL, FailureTTL: defaultFailureTTL, Size: 1000,
 		MaxInflight: defaultMaxInflight, ClientCalls: defaultRateCalls, ClientPer: defaultRatePer, Now: now,
+		Observer: watcher{},
 	}
 	for _, edit := range edits {
 		edit(&config)

@@ -163,6 +163,7 @@ func (d *definition) start(rootCAs *x509.CertPool) (*runtime, error) {
 		ClientCalls: d.Limits.RateCalls,
 		ClientPer:   d.Limits.RatePer,
 		Now:         time.Now,
+		Observer:    watcher{},
 	})}, nil
 }
 

@@ -118,6 +118,9 @@ func (App) CaddyModule() caddy.ModuleInfo {
 // Provision sets the services up. It opens no connection and touches no storage.
 func (a *App) Provision(ctx caddy.Context) error {
 	a.ctx = ctx
+	if err := metrics.register(ctx.GetMetricsRegistry()); err != nil {
+		return fmt.Errorf("registering metrics: %w", err)
+	}
 	for name, s := range a.Services {
 		if err := checkServiceName(name); err != nil {
 			return err
