@@ -64,12 +64,11 @@ func newService(
 	config := verifier.Config{
 		Client: client, Timeout: defaultTimeout, SuccessTTL: defaultCacheTTL, FailureTTL: defaultFailureTTL, Size: 1000,
 		MaxInflight: defaultMaxInflight, ClientCalls: defaultRateCalls, ClientPer: defaultRatePer, Now: now,
-		Observer: watcher{},
 	}
 	for _, edit := range edits {
 		edit(&config)
 	}
-	v := verifier.New(config)
+	v := watched(config)
 	t.Cleanup(v.Close)
 	s := &Service{client: client, verifier: v, logger: zap.NewNop(), now: now, grace: defaultStorageGrace}
 	s.setIdentity()
