@@ -100,7 +100,7 @@ func provision(t testing.TB, g Gate, s *Service) *Gate {
 	if err := g.check(); err != nil {
 		t.Fatal(err)
 	}
-	g.service, g.logger = s, zap.NewNop()
+	g.service, g.events, g.logger = s, s.events, zap.NewNop()
 	g.provisionPolicy()
 	g.provisionSessions()
 	g.provisionSources()
