@@ -19,11 +19,14 @@ func watched(config verifier.Config) *verifier.Verifier {
 	return w.verifier
 }
 
-// Calling begins a try.
-func (*watcher) Calling(ctx context.Context, _ verifier.API) context.Context { return ctx }
+// Calling begins the span of a try.
+func (*watcher) Calling(ctx context.Context, api verifier.API) context.Context {
+	return beginCall(ctx, api)
+}
 
-// Called counts a try.
-func (*watcher) Called(_ context.Context, api verifier.API, outcome evidence.Outcome, took time.Duration) {
+// Called counts a try, and ends its span.
+func (*watcher) Called(ctx context.Context, api verifier.API, outcome evidence.Outcome, took time.Duration) {
+	endCall(ctx, outcome)
 	metrics.calls[api][outcome].Inc()
 	metrics.callDurations[api].Observe(took.Seconds())
 }
