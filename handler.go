@@ -46,8 +46,8 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 			return g.finishLogin(w, &q, back) //nolint:contextcheck // the request has the context
 		}
 	}
-	span := q.beginVerification() //nolint:contextcheck // the request has the context
-	decision := g.judge(&q)       //nolint:contextcheck // the request has the context
+	span := q.beginVerification()
+	decision := g.judge(&q) //nolint:contextcheck // the request has the context
 	q.endVerification(span, decision)
 	g.credentials.take(r, v)
 	v.conclude(decision, q.evidence(), g.service.now())
