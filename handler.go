@@ -2,6 +2,7 @@ package caddybws
 
 import (
 	"cmp"
+	"context"
 	"net/http"
 	"strings"
 	"time"
@@ -20,7 +21,9 @@ import (
 // inquiry is what a gate looks at: a request, and what it has found out about it.
 type inquiry struct {
 	*http.Request
-	visit   *visit
+	visit *visit
+	// traced is the context to go on with while there is a span for the verification.
+	traced  context.Context
 	secure  bool
 	now     time.Time
 	demands policy.Policy
@@ -43,7 +46,9 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 			return g.finishLogin(w, &q, back) //nolint:contextcheck // the request has the context
 		}
 	}
+	span := q.beginVerification()
 	decision := g.judge(&q) //nolint:contextcheck // the request has the context
+	q.endVerification(span, decision)
 	g.credentials.take(r, v)
 	v.conclude(decision, q.evidence(), g.service.now())
 
@@ -146,7 +151,7 @@ func (g *Gate) judgeToken(q *inquiry, held *session.Session, without policy.Deci
 func (g *Gate) judgeEvidence(q *inquiry, token string, held *session.Session, afresh bool) policy.Decision {
 	f := foundEvidence{service: g.service, token: token, key: verifier.KeyOf(token)}
 	var reason policy.Reason
-	if f.evidence, reason = g.service.verify(q.Request, token, f.key, afresh); reason != "" {
+	if f.evidence, reason = g.service.verify(q.Context(), q.Request, token, f.key, afresh); reason != "" {
 		return policy.Deny(reason)
 	}
 	switch e := f.evidence; {

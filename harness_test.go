@@ -68,7 +68,7 @@ func newService(
 	for _, edit := range edits {
 		edit(&config)
 	}
-	v := verifier.New(config)
+	v := watched(config)
 	t.Cleanup(v.Close)
 	s := &Service{client: client, verifier: v, logger: zap.NewNop(), now: now, grace: defaultStorageGrace}
 	s.setIdentity()
@@ -100,7 +100,7 @@ func provision(t testing.TB, g Gate, s *Service) *Gate {
 	if err := g.check(); err != nil {
 		t.Fatal(err)
 	}
-	g.service, g.logger = s, zap.NewNop()
+	g.service, g.events, g.logger = s, s.events, zap.NewNop()
 	g.provisionPolicy()
 	g.provisionSessions()
 	g.provisionSources()

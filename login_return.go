@@ -62,11 +62,13 @@ func parameter(query, name string) (values []string) {
 // finishLogin judges what a browser has come back with, and sends it to where it was going. Whether it gets in is for the gate to
 // say there: by the evidence that the browser now keeps, or by the outcome that it brings along.
 func (g *Gate) finishLogin(w http.ResponseWriter, q *inquiry, back *loginReturn) error {
+	span := q.beginVerification()
 	outcome := g.judgeReturn(q, back)
 	decision := policy.Decision{Allow: outcome == ""}
 	if !decision.Allow {
 		decision = policy.Deny(outcome.refusal().reason)
 	}
+	q.endVerification(span, decision)
 	q.visit.conclude(decision, q.evidence(), g.service.now())
 	header, cookies := w.Header(), g.login.cookies(q.secure)
 	if outcome != outcomeCanceled { // else the page before is still good for going on
@@ -83,6 +85,7 @@ func (g *Gate) finishLogin(w http.ResponseWriter, q *inquiry, back *loginReturn)
 	} else if err := g.keepOutcome(w, q, back.url, outcome); err != nil {
 		return err
 	}
+	countLogin(decision.Allow)
 	g.record(zap.InfoLevel, "login ended", q)
 	redirectFromLogin(w, cleanURL(back.url, back.state.query))
 	return nil

@@ -177,7 +177,7 @@ func (l *Logout) accepted(r *http.Request, token string, key verifier.Key) (bool
 	if len(token) > bws.MaxTokenLength {
 		return false, ""
 	}
-	e, reason := l.service.verify(r, token, key, false)
+	e, reason := l.service.verify(r.Context(), r, token, key, false)
 	if reason != "" {
 		return false, ""
 	}

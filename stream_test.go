@@ -120,7 +120,7 @@ func TestReasonToEnd(t *testing.T) {
 			g := s.gate(t, test.gate)
 			f := &foundEvidence{service: s.service, token: s.goodToken()}
 			f.key = keyOf(f.token)
-			f.evidence, _ = s.service.verify(caddyhttp.PrepareRequest(get(), caddy.NewReplacer(), nil, nil), f.token, f.key, false)
+			f.evidence, _ = s.service.verify(t.Context(), caddyhttp.PrepareRequest(get(), caddy.NewReplacer(), nil, nil), f.token, f.key, false)
 			if test.inSession {
 				f.session = session.Begin(f.key, f.evidence, s.clock.Now())
 			}

@@ -1,6 +1,7 @@
 package caddybws
 
 import (
+	"context"
 	"net/http"
 	"net/netip"
 
@@ -12,9 +13,12 @@ import (
 
 // verify turns a token into evidence. It asks nobody about a token that is remembered, unless it must be asked about afresh, or
 // that can be denied as it stands.
-func (s *Service) verify(r *http.Request, token string, key verifier.Key, afresh bool) (*evidence.Evidence, policy.Reason) {
+func (s *Service) verify(
+	ctx context.Context, r *http.Request, token string, key verifier.Key, afresh bool,
+) (*evidence.Evidence, policy.Reason) {
 	if !afresh {
 		if e := s.verifier.Recall(key); e != nil {
+			metrics.cacheHits.Inc()
 			return e, ""
 		}
 	}
@@ -25,8 +29,11 @@ func (s *Service) verify(r *http.Request, token string, key verifier.Key, afresh
 	if reason := policy.JudgeClaims(&claims, s.client.AppID(), s.now()); reason != "" {
 		return nil, reason
 	}
+	if !afresh {
+		metrics.cacheMisses.Inc() // of a token that is worth a question
+	}
 	client, _ := netip.ParseAddr(clientIP(r))
-	return s.verifier.Verify(r.Context(), &verifier.Question{
+	return s.verifier.Verify(ctx, &verifier.Question{
 		Token: token, Key: key, Claims: &claims, Client: client, Afresh: afresh, Logger: s.logger,
 	}), ""
 }
