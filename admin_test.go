@@ -23,9 +23,7 @@ type adminAPI struct {
 
 func newAdminAPI(t testing.TB, services map[string]*Service) *adminAPI {
 	core, logs := observer.New(zap.DebugLevel)
-	app := &App{Services: services}
-	apps.add(app)
-	t.Cleanup(func() { apps.remove(app) })
+	use(t, services)
 	return &adminAPI{&Admin{logger: zap.New(core)}, logs}
 }
 

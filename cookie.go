@@ -28,13 +28,14 @@ func (c *gateCookie) find(v *visit, r *http.Request) (value string, unambiguous 
 	return TokenSource{Cookie: c.name}.find(v.header(r, "Cookie"))
 }
 
-// set has the browser keep a value for a time, unless another gate on this request has done so already.
-func (c *gateCookie) set(header http.Header, value string, left time.Duration) {
+// set has the browser keep a value for a time, and reports whether: not if another gate on this request has done so already.
+func (c *gateCookie) set(header http.Header, value string, left time.Duration) bool {
 	if slices.ContainsFunc(header["Set-Cookie"], c.isIn) {
-		return
+		return false
 	}
 	age := strconv.FormatInt(int64(left/time.Second), 10)
 	header["Set-Cookie"] = append(header["Set-Cookie"], c.name+"="+value+c.attributes+"; Max-Age="+age)
+	return true
 }
 
 // unset takes back what an earlier gate has had the browser keep by this answer.

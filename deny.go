@@ -48,6 +48,7 @@ func (g *Gate) deny(w http.ResponseWriter, q *inquiry) error {
 	if g.login != nil {
 		begun, instead := g.logIn(w, q, told)
 		if begun {
+			metrics.loginsBegun.Inc()
 			g.record(zap.InfoLevel, "login begun", q)
 			return nil
 		}

@@ -93,6 +93,8 @@ type Gate struct {
 	// without a user. Default: false.
 	ReportOnly bool `json:"report_only,omitempty"`
 
+	ctx                         caddy.Context
+	events                      *events
 	service                     *Service
 	policy                      policy.Policy
 	persons                     persons
@@ -116,7 +118,7 @@ func (Gate) CaddyModule() caddy.ModuleInfo {
 
 // Provision prepares everything that does not depend on a request.
 func (g *Gate) Provision(ctx caddy.Context) error {
-	g.logger = ctx.Logger()
+	g.ctx, g.logger = ctx, ctx.Logger()
 	if err := g.check(); err != nil {
 		return err
 	}
@@ -124,6 +126,7 @@ func (g *Gate) Provision(ctx caddy.Context) error {
 	if g.service, err = serviceOf(ctx, g.Service); err != nil {
 		return err
 	}
+	g.events = g.service.events
 	g.provisionPolicy()
 	g.provisionSessions()
 	g.provisionSources()

@@ -68,7 +68,7 @@ func newService(
 	for _, edit := range edits {
 		edit(&config)
 	}
-	v := verifier.New(config)
+	v := watched(config)
 	t.Cleanup(v.Close)
 	s := &Service{client: client, verifier: v, logger: zap.NewNop(), now: now, grace: defaultStorageGrace}
 	s.setIdentity()

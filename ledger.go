@@ -54,7 +54,7 @@ func (s *Service) acquireLedger(ctx caddy.Context) error {
 	where := sha256.Sum256([]byte(description))
 	key := hex.EncodeToString(s.identity[:]) + hex.EncodeToString(where[:])
 	value, _, err := ledgers.LoadOrNew(key, func() (caddy.Destructor, error) {
-		return &sharedLedger{Ledger: ledger.New(ledger.Config{ServiceID: s.identity})}, nil
+		return &sharedLedger{Ledger: ledger.New(ledger.Config{ServiceID: s.identity, Counters: &ledgerCalls})}, nil
 	})
 	if err != nil {
 		return err

@@ -133,7 +133,7 @@ func redirectFromLogin(w http.ResponseWriter, to string) {
 func (g *Gate) orderToken(r *http.Request, person bws.BCID) (string, policy.Reason) {
 	s := g.service
 	client, _ := netip.ParseAddr(clientIP(r))
-	token, outcome := s.verifier.Order(&verifier.Order{
+	token, outcome := s.verifier.Order(r.Context(), &verifier.Order{
 		TokenRequest: bws.TokenRequest{BCID: person, Task: g.login.task}, Client: client, Logger: s.logger,
 	})
 	if outcome != evidence.None {

@@ -83,6 +83,7 @@ func (g *Gate) finishLogin(w http.ResponseWriter, q *inquiry, back *loginReturn)
 	} else if err := g.keepOutcome(w, q, back.url, outcome); err != nil {
 		return err
 	}
+	countLogin(decision.Allow)
 	g.record(zap.InfoLevel, "login ended", q)
 	redirectFromLogin(w, cleanURL(back.url, back.state.query))
 	return nil

@@ -7,6 +7,8 @@ import (
 
 // record tells everybody who watches what was decided about a request.
 func (g *Gate) record(level zapcore.Level, message string, q *inquiry) {
+	g.count(q)
+	g.emit(q)
 	g.log(level, message, q)
 }
 

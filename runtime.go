@@ -153,7 +153,7 @@ func (d *definition) start(rootCAs *x509.CertPool) (*runtime, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &runtime{client: client, rootCAs: rootCAs, verifier: verifier.New(verifier.Config{
+	return &runtime{client: client, rootCAs: rootCAs, verifier: watched(verifier.Config{
 		Client:      client,
 		Timeout:     d.Limits.Timeout,
 		SuccessTTL:  d.Limits.SuccessTTL,

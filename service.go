@@ -27,7 +27,8 @@ type App struct {
 	// `default`.
 	Services map[string]*Service `json:"services,omitempty"`
 
-	ctx caddy.Context
+	ctx    caddy.Context
+	events *events
 }
 
 // Service is one connection to the BioID Web Service (BWS). Every string supports global placeholders such as `{env.*}` and
@@ -86,6 +87,7 @@ type Service struct {
 	verifier *verifier.Verifier
 	ledger   *ledger.Ledger
 	logger   *zap.Logger
+	events   *events
 	now      func() time.Time
 	// identity is the same for the same service on all nodes.
 	identity [32]byte
@@ -118,6 +120,13 @@ func (App) CaddyModule() caddy.ModuleInfo {
 // Provision sets the services up. It opens no connection and touches no storage.
 func (a *App) Provision(ctx caddy.Context) error {
 	a.ctx = ctx
+	if err := metrics.register(ctx.GetMetricsRegistry()); err != nil {
+		return fmt.Errorf("registering metrics: %w", err)
+	}
+	var err error
+	if a.events, err = newEvents(ctx); err != nil {
+		return err
+	}
 	for name, s := range a.Services {
 		if err := checkServiceName(name); err != nil {
 			return err
@@ -125,6 +134,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 		if s == nil {
 			return fmt.Errorf("service %q is null: give it at least app_id and app_secret", name)
 		}
+		s.events = a.events
 		if err := s.provision(ctx, name); err != nil {
 			return fmt.Errorf("service %q: %w", name, err)
 		}
@@ -137,6 +147,7 @@ func (a *App) Start() error {
 	for _, s := range a.Services {
 		s.startLedger()
 	}
+	a.events.start()
 	apps.add(a)
 	if app, err := a.ctx.AppIfConfigured("http"); err == nil {
 		warnOfRoutes(app.(*caddyhttp.App), a.ctx.Logger())

@@ -156,12 +156,22 @@ func (g *Gate) openSession(q *inquiry) (*session.Session, policy.Reason) {
 	}
 	cookie := g.sessions.cookie(q.secure)
 	value, unambiguous := cookie.find(q.visit, q.Request)
-	switch {
-	case !unambiguous:
-		return nil, policy.AmbiguousToken
-	case value == "":
+	if value == "" && unambiguous {
 		return nil, ""
-	case !g.service.knowsRevocations(q.Context(), q.now):
+	}
+	s, reason := (*session.Session)(nil), policy.AmbiguousToken
+	if unambiguous {
+		s, reason = g.unseal(q, cookie, value)
+	}
+	if s == nil {
+		metrics.sessionsRefused.Inc()
+	}
+	return s, reason
+}
+
+// unseal returns the session in a cookie, or else why it is not alive.
+func (g *Gate) unseal(q *inquiry, cookie *gateCookie, value string) (*session.Session, policy.Reason) {
+	if !g.service.knowsRevocations(q.Context(), q.now) {
 		return nil, policy.LedgerUnavailable
 	}
 	place := g.service.placeOf(q.Request, cookie)
@@ -196,12 +206,14 @@ func (g *Gate) keepSession(w http.ResponseWriter, q *inquiry) {
 		return
 	}
 	var s session.Session
+	event := metrics.sessionsIssued
 	switch {
 	case q.session == nil && q.found.session == nil:
 		s = *session.Begin(q.found.key, q.found.evidence, q.now)
 	case q.session != nil && q.session.NeedsRenewal(g.sessions.idle, q.now):
 		s = *q.session
 		s.Renewed = q.now
+		event = metrics.sessionsRenewed
 	default:
 		return
 	}
@@ -214,7 +226,7 @@ func (g *Gate) keepSession(w http.ResponseWriter, q *inquiry) {
 		g.logger.Debug("no session", zap.Error(err))
 		return
 	}
-	if left := s.Begun.Add(g.sessions.lifetime).Sub(q.now); left > 0 {
-		cookie.set(w.Header(), value, left)
+	if left := s.Begun.Add(g.sessions.lifetime).Sub(q.now); left > 0 && cookie.set(w.Header(), value, left) {
+		event.Inc()
 	}
 }

@@ -15,6 +15,7 @@ import (
 func (s *Service) verify(r *http.Request, token string, key verifier.Key, afresh bool) (*evidence.Evidence, policy.Reason) {
 	if !afresh {
 		if e := s.verifier.Recall(key); e != nil {
+			metrics.cacheHits.Inc()
 			return e, ""
 		}
 	}
@@ -24,6 +25,9 @@ func (s *Service) verify(r *http.Request, token string, key verifier.Key, afresh
 	}
 	if reason := policy.JudgeClaims(&claims, s.client.AppID(), s.now()); reason != "" {
 		return nil, reason
+	}
+	if !afresh {
+		metrics.cacheMisses.Inc() // of a token that is worth a question
 	}
 	client, _ := netip.ParseAddr(clientIP(r))
 	return s.verifier.Verify(r.Context(), &verifier.Question{

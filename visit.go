@@ -267,11 +267,14 @@ func (v *visit) word() string {
 	return ""
 }
 
-func (v *visit) source() string {
+func (v *visit) source() string { return string(v.evidenceSource()) }
+
+// evidenceSource is where the evidence came from, empty if there is none.
+func (v *visit) evidenceSource() evidence.Source {
 	if v.evidence == nil {
 		return ""
 	}
-	return string(v.evidence.Source)
+	return v.evidence.Source
 }
 
 // MarshalLogObject adds the decision to the access log. It names nobody.

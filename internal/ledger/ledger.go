@@ -7,6 +7,7 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -33,6 +34,8 @@ type Config struct {
 	Now func() time.Time
 	// Logger hears of faults of the storage; default: nobody.
 	Logger *zap.Logger
+	// Counters count the calls of the storage; default: those of this ledger alone.
+	Counters *Counters
 }
 
 // Ledger is one node's view of what all nodes remember about a service. Its methods are safe for concurrent use.
@@ -64,10 +67,11 @@ type Ledger struct {
 // New returns a ledger that knows nothing yet. It does no I/O.
 func New(config Config) *Ledger {
 	hosts := newHosts(Host{config.Storage, config.Logger})
+	counters := cmp.Or(config.Counters, new(Counters))
 	l := &Ledger{
 		service:  hex.EncodeToString(config.ServiceID[:]),
 		root:     rootKey(config.ServiceID),
-		store:    newStore(hosts),
+		store:    newStore(hosts, counters),
 		now:      config.Now,
 		hosts:    hosts,
 		keys:     make(map[string]*Keys),
@@ -94,7 +98,7 @@ func New(config Config) *Ledger {
 func (l *Ledger) Keys(purpose Purpose) *Keys { return l.keys[purpose.Name] }
 
 // Calls returns what the storage was asked for so far.
-func (l *Ledger) Calls() map[Operation]Calls { return l.store.calls() }
+func (l *Ledger) Calls() map[Operation]Calls { return l.store.Calls() }
 
 // Start begins to read, rotate and sweep in the background, at once and then regularly. It must be called once at most.
 func (l *Ledger) Start() {

@@ -35,7 +35,7 @@ func TestNothingElseIsEverDeleted(t *testing.T) {
 	if err := storage.Store(t.Context(), certificate, []byte("x")); err != nil {
 		t.Fatal(err)
 	}
-	s, root := newStore(newHosts(Host{Storage: storage})), rootKey(serviceID)
+	s, root := newStore(newHosts(Host{Storage: storage}), new(Counters)), rootKey(serviceID)
 	for _, k := range []key{
 		{},
 		root,

@@ -44,35 +44,51 @@ const (
 	OperationLock   Operation = "lock"
 )
 
-// Calls counts the calls of one operation since the start. That an entry does not exist is no error.
+// Calls counts the calls of one operation that have ended and that somebody waited for. That an entry does not exist is no error.
 type Calls struct {
 	Total, Errors uint64
 }
 
-type counter struct{ total, errors atomic.Uint64 }
+// Counters count the calls of the storage, of one ledger or of several.
+type Counters struct {
+	loads, stores, lists, deletes, locks counter
+}
+
+// Calls returns what was counted so far. None of it is ever less the next time.
+func (c *Counters) Calls() map[Operation]Calls {
+	calls := make(map[Operation]Calls)
+	for operation, c := range map[Operation]*counter{
+		OperationLoad: &c.loads, OperationStore: &c.stores, OperationList: &c.lists,
+		OperationDelete: &c.deletes, OperationLock: &c.locks,
+	} {
+		failed := c.failed.Load()
+		calls[operation] = Calls{Total: c.done.Load() + failed, Errors: failed}
+	}
+	return calls
+}
+
+type counter struct{ done, failed atomic.Uint64 }
+
+func (c *counter) count(err error) {
+	switch {
+	case errors.Is(err, context.Canceled): // nobody waited for it, which says nothing of the storage
+	case err == nil, errors.Is(err, fs.ErrNotExist):
+		c.done.Add(1)
+	default:
+		c.failed.Add(1)
+	}
+}
 
 // store bounds what a storage can do to its callers: each call has a deadline that holds even if the storage ignores it, and
 // a panic is an error.
 type store struct {
+	*Counters
 	hosts *hosts
 	slots chan struct{}
-
-	loads, stores, lists, deletes, locks counter
 }
 
-func newStore(hosts *hosts) *store {
-	return &store{hosts: hosts, slots: make(chan struct{}, maxCalls)}
-}
-
-func (s *store) calls() map[Operation]Calls {
-	calls := make(map[Operation]Calls)
-	for operation, c := range map[Operation]*counter{
-		OperationLoad: &s.loads, OperationStore: &s.stores, OperationList: &s.lists,
-		OperationDelete: &s.deletes, OperationLock: &s.locks,
-	} {
-		calls[operation] = Calls{Total: c.total.Load(), Errors: c.errors.Load()}
-	}
-	return calls
+func newStore(hosts *hosts, counters *Counters) *store {
+	return &store{Counters: counters, hosts: hosts, slots: make(chan struct{}, maxCalls)}
 }
 
 // load returns the value of an entry, or fs.ErrNotExist.
@@ -189,7 +205,6 @@ func call[T any](ctx context.Context, s *store, c *counter, limit time.Duration,
 ) (T, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	c.total.Add(1)
 	var a answer[T]
 	select {
 	case s.slots <- struct{}{}:
@@ -214,9 +229,7 @@ func call[T any](ctx context.Context, s *store, c *counter, limit time.Duration,
 	case <-ctx.Done():
 		a.err = fmt.Errorf("waiting for other calls: %w", ctx.Err())
 	}
-	if a.err != nil && !errors.Is(a.err, fs.ErrNotExist) {
-		c.errors.Add(1)
-	}
+	c.count(a.err)
 	return a.value, a.err
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"maps"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,7 +20,7 @@ func TestStoreHoldsDeadlines(t *testing.T) {
 		defer close(release)
 		faulty := ledgertest.NewFaulty(new(ledgertest.Memory))
 		faulty.Set(ledgertest.Hung(release))
-		s, k := newStore(newHosts(Host{Storage: faulty})), rootKey(serviceID).child("a").child("b")
+		s, k := newStore(newHosts(Host{Storage: faulty}), new(Counters)), rootKey(serviceID).child("a").child("b")
 		start := time.Now()
 		if err := s.store(t.Context(), k, nil); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("store: %v", err)
@@ -47,7 +48,7 @@ func TestLateLockIsReleased(t *testing.T) {
 		memory, release := new(ledgertest.Memory), make(chan struct{})
 		faulty := ledgertest.NewFaulty(memory)
 		faulty.Set(ledgertest.Hung(release, ledgertest.Lock))
-		unlock := newStore(newHosts(Host{Storage: faulty})).lock(t.Context(), "name", lockWait)
+		unlock := newStore(newHosts(Host{Storage: faulty}), new(Counters)).lock(t.Context(), "name", lockWait)
 		unlock()
 		close(release)
 		synctest.Wait()
@@ -62,11 +63,11 @@ type panicking struct{ certmagic.Storage }
 func (panicking) Store(context.Context, string, []byte) error { panic("secret") }
 
 func TestStoreRecovers(t *testing.T) {
-	s := newStore(newHosts(Host{Storage: panicking{}}))
+	s := newStore(newHosts(Host{Storage: panicking{}}), new(Counters))
 	if err := s.store(t.Context(), rootKey(serviceID).child("a").child("b"), nil); err != errPanicked {
 		t.Errorf("got %v", err)
 	}
-	if got := s.calls()[OperationStore]; got != (Calls{Total: 1, Errors: 1}) {
+	if got := s.Calls()[OperationStore]; got != (Calls{Total: 1, Errors: 1}) {
 		t.Errorf("counted %+v", got)
 	}
 }
@@ -76,7 +77,7 @@ func TestMissingIsNoError(t *testing.T) {
 		"memory": new(ledgertest.Memory),
 		"files":  &certmagic.FileStorage{Path: t.TempDir()},
 	} {
-		s, k := newStore(newHosts(Host{Storage: storage})), rootKey(serviceID).child("a").child("b")
+		s, k := newStore(newHosts(Host{Storage: storage}), new(Counters)), rootKey(serviceID).child("a").child("b")
 		if _, err := s.load(t.Context(), k); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%s: load: %v", name, err)
 		}
@@ -86,7 +87,7 @@ func TestMissingIsNoError(t *testing.T) {
 		if err := s.deleteAll(t.Context(), k); err != nil {
 			t.Errorf("%s: delete: %v", name, err)
 		}
-		for operation, calls := range s.calls() {
+		for operation, calls := range s.Calls() {
 			if calls.Errors > 0 {
 				t.Errorf("%s: %s: %d errors", name, operation, calls.Errors)
 			}
@@ -98,7 +99,7 @@ func TestMissingIsNoError(t *testing.T) {
 func TestVanishingEntries(t *testing.T) {
 	memory := new(ledgertest.Memory)
 	faulty := ledgertest.NewFaulty(memory)
-	s, bucket := newStore(newHosts(Host{Storage: faulty})), rootKey(serviceID).child("a").child("b")
+	s, bucket := newStore(newHosts(Host{Storage: faulty}), new(Counters)), rootKey(serviceID).child("a").child("b")
 	if err := s.store(t.Context(), bucket.child("c"), nil); err != nil {
 		t.Fatal(err)
 	}
@@ -117,5 +118,32 @@ func TestVanishingEntries(t *testing.T) {
 	vanish(100)
 	if keys, err := s.list(t.Context(), bucket, false, callLimit); err != errVanishing {
 		t.Errorf("always: %v, %v", keys, err)
+	}
+}
+
+// Who counts gets a number that never falls, and hears of what the storage did, not of who left.
+func TestCounters(t *testing.T) {
+	counters, memory := new(Counters), new(ledgertest.Memory)
+	faulty := ledgertest.NewFaulty(memory)
+	k, release := rootKey(serviceID).child("a").child("b"), make(chan struct{})
+	defer close(release)
+	for range 2 { // ledgers may share them
+		s := newStore(newHosts(Host{Storage: faulty}), counters)
+		_ = s.store(t.Context(), k, nil)
+		_, _ = s.load(t.Context(), k)
+		_, _ = s.load(t.Context(), k.child("missing"))
+		faulty.Set(ledgertest.Failing())
+		_ = s.deleteAll(t.Context(), k)
+		faulty.Set(ledgertest.Hung(release))
+		gone, leave := context.WithCancel(t.Context())
+		leave()
+		_ = s.store(gone, k, nil)
+		faulty.Set(ledgertest.Fault{})
+	}
+	want := map[Operation]Calls{
+		OperationStore: {Total: 2}, OperationLoad: {Total: 4}, OperationDelete: {Total: 2, Errors: 2}, OperationList: {}, OperationLock: {},
+	}
+	if got := counters.Calls(); !maps.Equal(got, want) {
+		t.Errorf("counted %+v, want %+v", got, want)
 	}
 }

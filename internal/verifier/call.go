@@ -28,12 +28,20 @@ const (
 
 // newExecutor returns what calls to the service go through: a limit on how many there are at once, of which the others know
 // nothing; one retry; and a breaker that sees each try.
-func newExecutor(maxInflight int) (circuitbreaker.CircuitBreaker[bws.OperationResult], failsafe.Executor[bws.OperationResult]) {
+func newExecutor(c *Config) (circuitbreaker.CircuitBreaker[bws.OperationResult], failsafe.Executor[bws.OperationResult]) {
 	breaker := circuitbreaker.NewBuilder[bws.OperationResult]().
 		HandleIf(func(_ bws.OperationResult, err error) bool { return isOutage(err) }).
 		WithFailureThreshold(breakAfter).
 		WithSuccessThreshold(1).
 		WithDelay(probeAfter).
+		OnStateChanged(func(change circuitbreaker.StateChangedEvent) {
+			switch {
+			case change.OldState == circuitbreaker.ClosedState:
+				c.Observer.Down()
+			case change.NewState == circuitbreaker.ClosedState:
+				c.Observer.Up()
+			}
+		}).
 		Build()
 	retry := retrypolicy.NewBuilder[bws.OperationResult]().
 		// There is no use in waiting for a try that the breaker would not let through.
@@ -42,33 +50,35 @@ func newExecutor(maxInflight int) (circuitbreaker.CircuitBreaker[bws.OperationRe
 		WithRandomDelay(minRetryDelay, maxRetryDelay).
 		ReturnLastFailure().
 		Build()
-	limit := bulkhead.New[bws.OperationResult](uint(maxInflight))
+	limit := bulkhead.New[bws.OperationResult](uint(c.MaxInflight))
 	return breaker, failsafe.With(limit, retry, breaker)
 }
 
 // call asks the service for a result, if the breaker and the limit let it.
 func (v *Verifier) call(ctx context.Context, token string) (bws.OperationResult, error) {
-	return v.through(ctx, func(ctx context.Context) (bws.OperationResult, error) { return v.Client.Result(ctx, token) })
+	return v.through(ctx, APIResult, func(ctx context.Context) (bws.OperationResult, error) { return v.Client.Result(ctx, token) })
 }
 
 // through makes a call to the service, if the breaker and the limit let it.
 func (v *Verifier) through(
-	ctx context.Context, call func(ctx context.Context) (bws.OperationResult, error),
+	ctx context.Context, api API, call func(ctx context.Context) (bws.OperationResult, error),
 ) (bws.OperationResult, error) {
 	var fault error // of the last try
 	result, err := v.executor.WithContext(ctx).GetWithExecution(
 		//nolint:contextcheck // the execution has the context
 		func(exec failsafe.Execution[bws.OperationResult]) (r bws.OperationResult, err error) {
+			ctx, began := v.Observer.Calling(exec.Context(), api), v.Now()
 			defer func() {
 				// A panic on its way through the executor would keep its place in the limit and in the breaker.
 				if cause := recover(); cause != nil {
 					err = &crash{cause, debug.Stack()}
 				}
 				fault = err
+				v.Observer.Called(ctx, api, outcomeOf(err), v.Now().Sub(began))
 			}()
 			v.inflight.Add(1)
 			defer v.inflight.Add(-1)
-			return call(exec.Context())
+			return call(ctx)
 		})
 	// What keeps a second try from being made says less than what the first one met.
 	if err != nil && fault != nil {

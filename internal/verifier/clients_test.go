@@ -176,7 +176,7 @@ func TestLimitsAreNotShared(t *testing.T) {
 		q := s.question(client, token)
 		s.flights.DoChan(string(q.Key[:]), func() (any, error) {
 			time.Sleep(time.Millisecond)
-			return s.Verifier.ask(q), nil
+			return s.Verifier.ask(t.Context(), q), nil
 		})
 		checkOutcome(t, s.askFrom(stranger, token), evidence.Answered)
 		s.checkAsked(t, 1)

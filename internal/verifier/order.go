@@ -20,16 +20,17 @@ type Order struct {
 }
 
 // Order asks the service for a new token, within the limits of questions about tokens. The outcome of an order that is met is
-// None; any other says why there is no token. No context but its own deadline ends it: a client that leaves says nothing about the
-// service.
-func (v *Verifier) Order(o *Order) (string, evidence.Outcome) {
+// None; any other says why there is no token. Nothing but its own deadline ends it, ctx neither: a client that leaves says nothing
+// about the service.
+func (v *Verifier) Order(ctx context.Context, o *Order) (string, evidence.Outcome) {
 	if v.breaker.RemainingDelay() == 0 && !v.clients.allow(o.Client) {
+		v.Observer.RateLimited()
 		return "", evidence.RateLimited
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), v.Timeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), v.Timeout)
 	defer cancel()
 	var token string
-	_, err := v.through(ctx, func(ctx context.Context) (result bws.OperationResult, err error) {
+	_, err := v.through(ctx, APIToken, func(ctx context.Context) (result bws.OperationResult, err error) {
 		token, err = v.Client.Token(ctx, o.TokenRequest)
 		return result, err
 	})

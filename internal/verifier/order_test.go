@@ -1,6 +1,7 @@
 package verifier
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/netip"
@@ -22,7 +23,7 @@ const newToken = "eyJhbGciOiJ4In0.eyJleHAiOjIsIm5iZiI6MX0.AAAA"
 var delivered = reply{status: http.StatusOK, body: newToken}
 
 func (s *subject) order(from netip.Addr) (string, evidence.Outcome) {
-	return s.Order(&Order{
+	return s.Order(context.Background(), &Order{
 		TokenRequest: bws.TokenRequest{BCID: bws.BCID{Storage: "bioid", Partition: 9876, Class: 12345}, Task: bws.TaskLiveDetect | 3},
 		Client:       from, Logger: s.logger,
 	})
@@ -90,7 +91,7 @@ func TestOrder(t *testing.T) {
 // A request that makes no sense is our own mistake, and asks nobody.
 func TestOrderOfNothing(t *testing.T) {
 	s := newSubject(t)
-	if got, outcome := s.Order(&Order{Client: client, Logger: s.logger}); got != "" || outcome != evidence.Invalid {
+	if got, outcome := s.Order(t.Context(), &Order{Client: client, Logger: s.logger}); got != "" || outcome != evidence.Invalid {
 		t.Errorf("got %q, %d", got, outcome)
 	}
 	s.checkAsked(t, 0)

@@ -16,34 +16,47 @@ import (
 // complaintInterval is how often refused credentials are logged: every request meets them until somebody mends them.
 const complaintInterval = time.Minute
 
-// outcome classifies what there is in place of a result, and logs what is the service's fault or ours. What is not asked at
-// all is logged with the fault that led to it, and not again for every request.
-func (v *Verifier) outcome(err error, logger *zap.Logger) evidence.Outcome {
+// outcomeOf classifies what there is in place of a result.
+func outcomeOf(err error) evidence.Outcome {
 	switch {
+	case err == nil:
+		return evidence.Answered
 	case errors.Is(err, bws.ErrNoResult):
 		return evidence.Pending
 	case errors.Is(err, bws.ErrTokenRejected):
 		return evidence.Rejected
-	case errors.Is(err, circuitbreaker.ErrOpen):
-		return evidence.Unavailable
 	case errors.Is(err, bulkhead.ErrFull):
 		return evidence.Busy
 	case errors.Is(err, bws.ErrUnauthorized):
-		v.complain(err, logger)
 		return evidence.Misconfigured
-	}
-	if c, ok := errors.AsType[*crash](err); ok {
-		logger.Error("asking the service panicked", zap.Error(c), zap.ByteString("stack", c.stack))
-		return evidence.Crashed
-	}
-	logger.Warn("service fault", zap.Error(err), zap.Stringer("breaker", v.breaker.State()))
-	switch {
 	case errors.Is(err, bws.ErrTimeout), errors.Is(err, context.DeadlineExceeded):
 		return evidence.TimedOut
-	case errors.Is(err, bws.ErrUnavailable):
+	case errors.Is(err, bws.ErrUnavailable), errors.Is(err, circuitbreaker.ErrOpen):
 		return evidence.Unavailable
 	}
+	if _, ok := errors.AsType[*crash](err); ok {
+		return evidence.Crashed
+	}
 	return evidence.Invalid
+}
+
+// outcome classifies the same, and logs what is the service's fault or ours. What is not asked at all is logged with the fault that
+// led to it, and not again for every request.
+func (v *Verifier) outcome(err error, logger *zap.Logger) evidence.Outcome {
+	outcome := outcomeOf(err)
+	switch outcome {
+	case evidence.Misconfigured:
+		v.complain(err, logger)
+	case evidence.Crashed:
+		c, _ := errors.AsType[*crash](err)
+		logger.Error("asking the service panicked", zap.Error(c), zap.ByteString("stack", c.stack))
+	case evidence.TimedOut, evidence.Unavailable, evidence.Invalid:
+		if !errors.Is(err, circuitbreaker.ErrOpen) {
+			logger.Warn("service fault", zap.Error(err), zap.Stringer("breaker", v.breaker.State()))
+		}
+	default: // nobody's fault
+	}
+	return outcome
 }
 
 func (v *Verifier) complain(err error, logger *zap.Logger) {

@@ -36,6 +36,8 @@ type Config struct {
 	ClientPer   time.Duration
 	// Now is the time.
 	Now func() time.Time
+	// Observer hears of what the verifier does; default: nobody.
+	Observer Observer
 }
 
 // Verifier asks one service about tokens. It is safe for concurrent use and outlives the configurations that share it.
@@ -69,7 +71,10 @@ type Question struct {
 // New returns a verifier. It asks nothing yet, and has a goroutine until it is closed.
 func New(config Config) *Verifier {
 	v := &Verifier{Config: config, known: newKnownTokens(&config), clients: newClientLimits(&config)}
-	v.breaker, v.executor = newExecutor(config.MaxInflight)
+	if v.Observer == nil {
+		v.Observer = nobody{}
+	}
+	v.breaker, v.executor = newExecutor(&v.Config)
 	return v
 }
 
@@ -96,8 +101,7 @@ func (v *Verifier) Verify(ctx context.Context, q *Question) *evidence.Evidence {
 		select {
 		case <-ctx.Done():
 			return evidence.OfClaims(evidence.Unavailable, q.Claims)
-		//nolint:contextcheck // a question is nobody's alone
-		case result := <-v.flights.DoChan(string(q.Key[:]), func() (any, error) { return v.ask(q), nil }):
+		case result := <-v.flights.DoChan(string(q.Key[:]), func() (any, error) { return v.ask(ctx, q), nil }):
 			a, _ = result.Val.(answer)
 		}
 		if q.contentWith(&a) {
@@ -130,9 +134,9 @@ type answer struct {
 	askedFor netip.Addr
 }
 
-// ask puts the question of the first of those who wait. No context but its own deadline ends it, and no panic leaves it:
-// singleflight would repeat one where nobody can recover it.
-func (v *Verifier) ask(q *Question) (a answer) {
+// ask puts the question of the first of those who wait. It is nobody's alone: nothing but its own deadline ends it. And no panic
+// leaves it: singleflight would repeat one where nobody can recover it.
+func (v *Verifier) ask(ctx context.Context, q *Question) (a answer) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			a = answer{v.evidenceOf(nil, &crash{cause, debug.Stack()}, q), q.Client}
@@ -144,9 +148,10 @@ func (v *Verifier) ask(q *Question) (a answer) {
 	}
 	// While the service is left alone, nobody causes calls.
 	if v.breaker.RemainingDelay() == 0 && !v.known.accepted(q.Key) && !v.clients.allow(q.Client) {
+		v.Observer.RateLimited()
 		return answer{evidence.OfClaims(evidence.RateLimited, q.Claims), q.Client}
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), v.Timeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), v.Timeout)
 	defer cancel()
 	result, err := v.call(ctx, q.Token)
 	e := v.evidenceOf(&result, err, q)
