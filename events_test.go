@@ -273,25 +273,49 @@ func TestEventsEnd(t *testing.T) {
 	e.run()
 }
 
-// Events come from the modules that Caddy knows.
-func TestEventOrigin(t *testing.T) {
+// Events come from the modules that Caddy knows, and are told as soon as the app has started.
+func TestEventsThroughTheApp(t *testing.T) {
 	service := bwstest.NewServer(t, bwstest.Config{})
-	heard = make(chan caddy.Event, 1)
+	heard = make(chan caddy.Event, 100)
 	ctx, err := caddy.ProvisionContext(&caddy.Config{AppsRaw: caddy.ModuleMap{
-		"events": json.RawMessage(`{"subscriptions":[{"modules":["http.handlers.bws"],"handlers":[{"handler":"bws_test"}]}]}`),
-		"bws": json.RawMessage(fmt.Sprintf(`{"services":{"default":{"endpoint":%q,"app_id":%q,"app_secret":%q}}}`,
-			service.URL, bwstest.AppID, bwstest.AppSecret)),
+		"events": json.RawMessage(`{"subscriptions":[{"modules":["http.handlers.bws","bws"],"handlers":[{"handler":"bws_test"}]}]}`),
+		"bws": json.RawMessage(fmt.Sprintf(
+			`{"services":{"default":{"endpoint":%q,"app_id":%q,"app_secret":%q,"storage":{"module":"file_system","root":%q}}}}`,
+			service.URL, bwstest.AppID, bwstest.AppSecret, t.TempDir())),
 	}})
 	if err != nil {
 		t.Fatal(err)
 	}
+	loaded, err := ctx.App("bws")
+	if err != nil {
+		t.Fatal(err)
+	}
+	app := loaded.(*App)
+	t.Cleanup(func() { _ = app.Cleanup() })
 	module, err := ctx.LoadModuleByID("http.handlers.bws", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	g := module.(*Gate)
-	_ = g.events.app.Start()
-	g.events.start()
-	send(t, get(), g)
-	checkHeard(t, "bws.denied", decided("no_token", "", ""))
+	send(t, get(), g) // nothing has started yet
+	for _, start := range []func() error{app.Start, app.events.app.Start} {
+		if err := start(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	send(t, get("X-BWS-Token: x"), g)
+	checkHeard(t, "bws.denied", decided("malformed_token", "", ""))
+	service.ScriptAlways("/result", bwstest.Answer{Status: http.StatusInternalServerError})
+	for range 5 {
+		token := service.Token(bwstest.TokenSpec{BCID: alice})
+		send(t, get("X-BWS-Token: "+token), g)
+	}
+	for {
+		if e := <-heard; e.Name() == "bws.service_down" {
+			if e.Data["service"] != "default" || e.Data["endpoint"] != service.URL || e.Origin().CaddyModule().ID != "bws" {
+				t.Errorf("got %v from %v", e.Data, e.Origin().CaddyModule().ID)
+			}
+			return
+		}
+	}
 }
