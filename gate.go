@@ -102,7 +102,7 @@ type Gate struct {
 	credentials                 credentialSet
 	sessions                    *sessions
 	login                       *login
-	logger                      *zap.Logger
+	logger, auditLog            *zap.Logger
 	redirectTo                  string
 }
 
@@ -116,7 +116,7 @@ func (Gate) CaddyModule() caddy.ModuleInfo {
 
 // Provision prepares everything that does not depend on a request.
 func (g *Gate) Provision(ctx caddy.Context) error {
-	g.logger = ctx.Logger()
+	g.logger, g.auditLog = ctx.Logger(), loggerNamed(ctx, auditLogger)
 	if err := g.check(); err != nil {
 		return err
 	}
