@@ -146,7 +146,7 @@ func (a *App) Start() error {
 	}
 	apps.add(a)
 	if app, err := a.ctx.AppIfConfigured("http"); err == nil {
-		warnOfRoutes(app.(*caddyhttp.App), a.ctx.Logger())
+		warnOfRoutes(a.ctx, app.(*caddyhttp.App), a.ctx.Logger())
 	}
 	return nil
 }
