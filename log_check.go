@@ -14,8 +14,8 @@ import (
 )
 
 // logShowsTokens is legal, but hardly ever meant.
-const logShowsTokens = "a log shows tokens: write \"format bws\" into its options, with the names of token headers of your own; the error " +
-	"log goes where the global option log says"
+const logShowsTokens = "a log shows tokens: write \"format bws\" into the options of that log, which for the error log are those of the " +
+	"global option log; headers other than X-BWS-Token take a line of their own, such as request>headers>My-Token delete"
 
 // logInspection finds the logs that would show the tokens of requests to gates.
 type logInspection struct {
