@@ -52,10 +52,13 @@ type caddyProcess struct {
 }
 
 // startCaddy runs Caddy with a Caddyfile in which {addr} stands for the site's address. The file begins with the global
-// options, to which the harness adds those it needs.
+// options, to which the harness adds those it needs, and a log that shows everything but tokens.
 func startCaddy(t *testing.T, globalOptions, sites string) *caddyProcess {
 	t.Helper()
 	c := &caddyProcess{t: t, Addr: freeAddr(t), Admin: freeAddr(t)}
+	if !strings.Contains(globalOptions, "log {") {
+		globalOptions += "\nlog {\nformat bws\n}\n" // as docs/operations.md advises
+	}
 	c.run(fmt.Sprintf("{\n\tadmin %s\n\tauto_https off\n\tdebug\n%s\n}\n%s",
 		c.Admin, globalOptions, strings.ReplaceAll(sites, "{addr}", "http://"+c.Addr)))
 	return c
