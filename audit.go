@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -70,14 +71,16 @@ func (g *Gate) auditFields(q *inquiry) []zap.Field {
 	return fields
 }
 
+// provesNobody are the reasons that say of a successful operation that it is not certain whom it has been performed by.
+var provesNobody = []policy.Reason{policy.Contradiction, policy.ScoreTooLow, policy.MarginTooSmall}
+
 // named returns the person that the audit log names: whom the evidence proves, be it enough for the route or not. A failed operation
 // proves nobody, and no more does a match that is too poor or not the only one, or evidence that contradicts other evidence.
 func (v *visit) named() bws.BCID {
 	if v.evidence == nil || !v.evidence.Success || v.evidence.Contradictory {
 		return bws.BCID{}
 	}
-	switch v.decision.Reason {
-	case policy.Contradiction, policy.ScoreTooLow, policy.MarginTooSmall:
+	if slices.Contains(provesNobody, v.decision.Reason) {
 		return bws.BCID{}
 	}
 	return v.evidence.BCID
