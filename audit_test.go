@@ -18,6 +18,8 @@ import (
 
 	"github.com/caddy-bws/caddy-bws/bws"
 	"github.com/caddy-bws/caddy-bws/bws/bwstest"
+	"github.com/caddy-bws/caddy-bws/internal/evidence"
+	"github.com/caddy-bws/caddy-bws/internal/policy"
 )
 
 // audited returns the audit log of a gate.
@@ -118,6 +120,32 @@ func TestAudit(t *testing.T) {
 				t.Errorf("the audit log says\n%s\nwant\n%s", got, test.want)
 			}
 		})
+	}
+}
+
+// Evidence names nobody if there are doubts about whose it is, whichever reason the request is denied for.
+func TestAuditNames(t *testing.T) {
+	proven := evidence.Evidence{Outcome: evidence.Answered, Success: true, Action: bws.Verification, BCID: alice}
+	failed, contradictory := proven, proven
+	failed.Success, contradictory.Contradictory = false, true
+	for _, test := range []struct {
+		what     string
+		evidence *evidence.Evidence
+		reason   policy.Reason
+		want     bws.BCID
+	}{
+		{"allowed", &proven, "", alice},
+		{"too old", &proven, policy.TooOld, alice},
+		{"spent", &proven, policy.Spent, alice},
+		{"another session", &proven, policy.Contradiction, bws.BCID{}},
+		{"expired and contradictory", &contradictory, policy.ExpiredToken, bws.BCID{}},
+		{"expired and failed", &failed, policy.ExpiredToken, bws.BCID{}},
+		{"no evidence", nil, policy.NoToken, bws.BCID{}},
+	} {
+		v := visit{evidence: test.evidence, decision: policy.Decision{Allow: test.reason == "", Reason: test.reason}}
+		if got := v.named(); got != test.want {
+			t.Errorf("%s: names %q, want %q", test.what, got, test.want)
+		}
 	}
 }
 

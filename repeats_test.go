@@ -102,9 +102,10 @@ func TestRepeatedDenialsGoOn(t *testing.T) {
 	s.pass(alikeWithin)
 	attack(t, 1, "192.0.2.1", nil, g)
 	checkTold(t, "in the next minute", log, toldInFull+2, 9)
+	attack(t, toldInFull, "192.0.2.1", nil, g)
 	s.pass(-time.Hour)
 	attack(t, 1, "192.0.2.1", nil, g)
-	checkTold(t, "after the clock was set back", log, toldInFull+3, 10)
+	checkTold(t, "after the clock was set back", log, toldInFull+1+toldInFull+1+1, 8+1+toldInFull+1)
 }
 
 // What differs in more than the path is not alike.
