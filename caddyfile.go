@@ -26,6 +26,7 @@ import (
 //	    tls_trust_pool <module> ...
 //	    storage        <module> ...
 //	    storage_grace  <duration>
+//	    audit_hash
 //	}
 //
 // The option may be repeated with different names; the unnamed one is "default".
@@ -95,9 +96,12 @@ func (s *Service) unmarshalOption(d *caddyfile.Dispenser, option string) error {
 		return s.unmarshalStorage(d)
 	case "storage_grace":
 		return durationArg(d, option, &s.StorageGrace, minStorageGrace, maxStorageGrace)
+	case "audit_hash":
+		s.AuditHash = true
+		return noArg(d, option)
 	}
 	return unknownOption(d, "endpoint, app_id, app_secret, timeout, cache_ttl, failure_ttl, cache_size, max_inflight, client_rate, "+
-		"proxy, tls_trust_pool, storage, storage_grace")
+		"proxy, tls_trust_pool, storage, storage_grace, audit_hash")
 }
 
 func (s *Service) unmarshalClientRate(d *caddyfile.Dispenser) error {

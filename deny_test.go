@@ -133,7 +133,7 @@ func TestProvisionDenial(t *testing.T) {
 }
 
 func TestRedirectOnlyNavigationsAndOnlyWhatTheClientCanMend(t *testing.T) {
-	g := &Gate{redirectTo: "/login", logger: zap.NewNop()}
+	g := &Gate{redirectTo: "/login", logger: zap.NewNop(), auditLog: zap.NewNop()}
 	for reason := range denials {
 		for _, navigates := range []bool{true, false} {
 			r := get()

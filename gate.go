@@ -104,7 +104,7 @@ type Gate struct {
 	credentials                 credentialSet
 	sessions                    *sessions
 	login                       *login
-	logger                      *zap.Logger
+	logger, auditLog            *zap.Logger
 	redirectTo                  string
 }
 
@@ -118,7 +118,7 @@ func (Gate) CaddyModule() caddy.ModuleInfo {
 
 // Provision prepares everything that does not depend on a request.
 func (g *Gate) Provision(ctx caddy.Context) error {
-	g.ctx, g.logger = ctx, ctx.Logger()
+	g.ctx, g.logger, g.auditLog = ctx, ctx.Logger(), loggerNamed(ctx, auditLogger)
 	if err := g.check(); err != nil {
 		return err
 	}

@@ -70,7 +70,8 @@ func newService(
 	}
 	v := watched(config)
 	t.Cleanup(v.Close)
-	s := &Service{client: client, verifier: v, logger: zap.NewNop(), now: now, grace: defaultStorageGrace}
+	s := &Service{client: client, verifier: v, logger: zap.NewNop(), now: now, grace: defaultStorageGrace, repeats: newRepeats(now)}
+	t.Cleanup(s.repeats.stop)
 	s.setIdentity()
 	s.ledger = ledger.New(ledger.Config{Storage: new(ledgertest.Memory), ServiceID: s.identity, Now: now})
 	if err := s.ledger.Sync(t.Context()); err != nil {
@@ -100,7 +101,7 @@ func provision(t testing.TB, g Gate, s *Service) *Gate {
 	if err := g.check(); err != nil {
 		t.Fatal(err)
 	}
-	g.service, g.events, g.logger = s, s.events, zap.NewNop()
+	g.service, g.events, g.logger, g.auditLog = s, s.events, zap.NewNop(), zap.NewNop()
 	g.provisionPolicy()
 	g.provisionSessions()
 	g.provisionSources()

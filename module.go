@@ -1,6 +1,7 @@
 // Package caddybws is a Caddy module that lets a request through only if a biometric operation at the BioID Web Service
 // (BWS) says so. It registers the app "bws", which holds the connections to the service; the handler
-// "http.handlers.bws", the gate on a route; the handler "http.handlers.bws_logout", which ends sessions; and the admin endpoints
+// "http.handlers.bws", the gate on a route; the handler "http.handlers.bws_logout", which ends sessions; the encoder
+// "caddy.logging.encoders.bws", which keeps tokens out of logs; and the admin endpoints
 // below /bws/.
 package caddybws
 
@@ -14,6 +15,7 @@ func init() {
 	caddy.RegisterModule(Gate{})
 	caddy.RegisterModule(Logout{})
 	caddy.RegisterModule(Admin{})
+	caddy.RegisterModule(LogFormat{})
 
 	httpcaddyfile.RegisterGlobalOption("bws", parseService)
 	httpcaddyfile.RegisterHandlerDirective("bws", parseGate)

@@ -9,16 +9,22 @@ import (
 func (g *Gate) record(level zapcore.Level, message string, q *inquiry) {
 	g.count(q)
 	g.emit(q)
+	if g.isHeldBack(level, message, q) {
+		return
+	}
 	g.log(level, message, q)
+	g.audit(message, q)
 }
 
 // log tells what was decided about a request. It names nobody.
 func (g *Gate) log(level zapcore.Level, message string, q *inquiry) {
-	c := g.logger.Check(level, message)
-	if c == nil {
-		return
+	if c := g.logger.Check(level, message); c != nil {
+		c.Write(g.logFields(q)...)
 	}
-	c.Write(
+}
+
+func (g *Gate) logFields(q *inquiry) []zap.Field {
+	return []zap.Field{
 		zap.String("service", g.serviceName()),
 		zap.String("reason", string(q.visit.decision.Reason)),
 		zap.String("evidence", q.visit.source()),
@@ -26,5 +32,5 @@ func (g *Gate) log(level zapcore.Level, message string, q *inquiry) {
 		zap.String("host", q.Host),
 		zap.String("path", q.URL.Path),
 		zap.String("client_ip", clientIP(q.Request)),
-	)
+	}
 }

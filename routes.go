@@ -1,6 +1,7 @@
 package caddybws
 
 import (
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/rewrite"
 	"go.uber.org/zap"
@@ -14,13 +15,18 @@ const (
 		"query, which the gate has to see, too; match the path only"
 )
 
-// warnOfRoutes tells the operator of gates whose place on their route is hardly what is meant.
-func warnOfRoutes(app *caddyhttp.App, logger *zap.Logger) {
+// warnOfRoutes tells the operator of gates whose place on their route is hardly what is meant, or whose tokens come to a log.
+func warnOfRoutes(ctx caddy.Context, app *caddyhttp.App, logger *zap.Logger) {
 	for name, server := range app.Servers {
-		look := routeInspection{warn: func(message string, g *Gate) {
-			logger.Warn(message, zap.String("server", name), zap.String("service", g.serviceName()))
-		}}
+		logs := logInspection{ctx: ctx, shown: make(map[string][]string)}
+		look := routeInspection{
+			warn: func(message string, g *Gate) {
+				logger.Warn(message, zap.String("server", name), zap.String("service", g.serviceName()))
+			},
+			found: func(g *Gate, hosts []string) { logs.gate(g, server.Logs, hosts) },
+		}
 		look.routes(server.Routes, place{})
+		logs.warn(name, logger)
 	}
 }
 
@@ -30,10 +36,13 @@ type place struct {
 	rewritten, passable bool
 	// narrowed says that a method or a query was matched.
 	narrowed bool
+	// hosts are those that were matched, nil for any.
+	hosts []string
 }
 
 type routeInspection struct {
-	warn func(message string, g *Gate)
+	warn  func(message string, g *Gate)
+	found func(g *Gate, hosts []string)
 }
 
 // routes looks at routes in the order in which requests meet them, and reports whether the path may be another after them.
@@ -42,6 +51,9 @@ func (i *routeInspection) routes(routes caddyhttp.RouteList, at place) (rewritte
 		here := at
 		for _, set := range route.MatcherSets {
 			here.narrow(set)
+		}
+		if hosts := hostsOf(&route); hosts != nil {
+			here.hosts = hosts
 		}
 		for _, handler := range route.Handlers {
 			switch h := handler.(type) {
@@ -59,6 +71,7 @@ func (i *routeInspection) routes(routes caddyhttp.RouteList, at place) (rewritte
 }
 
 func (i *routeInspection) gate(g *Gate, at place) {
+	i.found(g, at.hosts)
 	if at.passable {
 		i.warn(gateAfterRewrite, g)
 	}

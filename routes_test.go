@@ -43,7 +43,10 @@ func TestWarnOfRoutes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []string
-			look := routeInspection{warn: func(message string, _ *Gate) { got = append(got, message) }}
+			look := routeInspection{
+				warn:  func(message string, _ *Gate) { got = append(got, message) },
+				found: func(*Gate, []string) {},
+			}
 			look.routes(test.routes, place{})
 			if !slices.Equal(got, test.want) {
 				t.Errorf("got %q, want %q", got, test.want)

@@ -83,6 +83,10 @@ type Service struct {
 	// denied with `ledger_unavailable`. Default: 5m; 10s to 24h.
 	StorageGrace caddy.Duration `json:"storage_grace,omitempty"`
 
+	// Have the audit log show a keyed hash in place of the BCID: who reads it can tell persons apart, and not who they are. The hash
+	// is the same on all nodes, and changes with the App-Secret. Default: false.
+	AuditHash bool `json:"audit_hash,omitempty"`
+
 	client   *bws.Client
 	verifier *verifier.Verifier
 	ledger   *ledger.Ledger
@@ -97,6 +101,9 @@ type Service struct {
 	// runtimeKey is what the service's runtime is shared by, empty if the service holds none.
 	runtimeKey string
 	shared     sharing
+	// auditHash is set if the audit log names nobody.
+	auditHash *auditHasher
+	repeats   *repeats
 }
 
 // ClientRate bounds how many calls to BWS the requests of one client may cause for tokens that BWS has not accepted before. A
@@ -150,7 +157,7 @@ func (a *App) Start() error {
 	a.events.start()
 	apps.add(a)
 	if app, err := a.ctx.AppIfConfigured("http"); err == nil {
-		warnOfRoutes(app.(*caddyhttp.App), a.ctx.Logger())
+		warnOfRoutes(a.ctx, app.(*caddyhttp.App), a.ctx.Logger())
 	}
 	return nil
 }
@@ -158,6 +165,9 @@ func (a *App) Start() error {
 // Stop lets requests in flight finish with their own deadline.
 func (a *App) Stop() error {
 	apps.remove(a)
+	for _, s := range a.Services {
+		s.repeats.stop()
+	}
 	return nil
 }
 
@@ -166,9 +176,13 @@ func (a *App) Cleanup() error {
 	apps.remove(a)
 	var failures []error
 	for _, s := range a.Services {
-		if s != nil {
-			failures = append(failures, s.release(), s.releaseLedger())
+		if s == nil {
+			continue
 		}
+		if s.repeats != nil {
+			s.repeats.stop() // where Stop has not been called, since starting has failed
+		}
+		failures = append(failures, s.release(), s.releaseLedger())
 	}
 	return errors.Join(failures...)
 }
@@ -197,6 +211,7 @@ func (s *Service) provision(ctx caddy.Context, name string) error {
 		return err
 	}
 	s.now, s.logger = time.Now, ctx.Logger().Named(name)
+	s.repeats = newRepeats(s.now)
 	if s.CacheTTL != nil && time.Duration(*s.CacheTTL) > wiseCacheTTL {
 		s.logger.Warn("cache_ttl is above a minute: whoever fails after a success passes for that long; choose 1m or less",
 			zap.Duration("cache_ttl", time.Duration(*s.CacheTTL)))
@@ -204,7 +219,10 @@ func (s *Service) provision(ctx caddy.Context, name string) error {
 	if err := s.acquire(ctx); err != nil {
 		return err
 	}
-	return s.acquireLedger(ctx)
+	if err := s.acquireLedger(ctx); err != nil {
+		return err
+	}
+	return s.provisionAudit()
 }
 
 // check finds mistakes that need no placeholder resolved.

@@ -47,13 +47,18 @@ type caddyProcess struct {
 	Admin string
 	// Home is where Caddy keeps its state.
 	Home string
+	// leaks says that the log shows secrets, which the test is about.
+	leaks bool
 }
 
 // startCaddy runs Caddy with a Caddyfile in which {addr} stands for the site's address. The file begins with the global
-// options, to which the harness adds those it needs.
+// options, to which the harness adds those it needs, and a log that shows everything but tokens.
 func startCaddy(t *testing.T, globalOptions, sites string) *caddyProcess {
 	t.Helper()
 	c := &caddyProcess{t: t, Addr: freeAddr(t), Admin: freeAddr(t)}
+	if !strings.Contains(globalOptions, "log {") {
+		globalOptions += "\nlog {\nformat bws\n}\n" // as docs/operations.md advises
+	}
 	c.run(fmt.Sprintf("{\n\tadmin %s\n\tauto_https off\n\tdebug\n%s\n}\n%s",
 		c.Admin, globalOptions, strings.ReplaceAll(sites, "{addr}", "http://"+c.Addr)))
 	return c
@@ -76,7 +81,7 @@ func (c *caddyProcess) run(caddyfile string) {
 	c.waitForLog("serving initial configuration")
 }
 
-// stop ends Caddy as an operator would, and fails the test if it had seen a data race or a panic.
+// stop ends Caddy as an operator would, and fails the test if it had seen a data race or a panic, or has logged a secret.
 func (c *caddyProcess) stop() {
 	_ = c.command.Process.Signal(syscall.SIGINT)
 	_ = c.command.Wait()
@@ -84,6 +89,9 @@ func (c *caddyProcess) stop() {
 		if strings.Contains(c.logs.String(), trouble) {
 			c.t.Errorf("Caddy's log has %q:\n%s", trouble, c.logs.String())
 		}
+	}
+	if !c.leaks {
+		checkLeaks(c.t, c.logs.String())
 	}
 }
 

@@ -2,6 +2,7 @@ package integration
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -57,5 +58,57 @@ func TestLogNamesNobody(t *testing.T) {
 	}
 	if lines < 8 {
 		t.Errorf("%d lines are of the gates, want one for each request:\n%s", lines, s.logs.String())
+	}
+}
+
+// Caddy's logs show tokens: in the header of requests that are logged, in the address by which browsers return from a login, and in
+// where they are sent to. The format bws keeps them out, and without it there is a warning.
+func TestLogFormat(t *testing.T) {
+	for _, test := range []struct {
+		name, format string
+		leaks        bool
+	}{
+		{"bws", "format bws", false},
+		{"json", "format json", true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			service := bwstest.NewServer(t, bwstest.Config{})
+			c := startCaddy(t, "log {\n"+test.format+"\n}\n"+serviceOption("", service.URL), `{addr} {
+	log {
+		output stdout
+		`+test.format+`
+	}
+	bws /login {
+		bcid `+alice.String()+`
+		login {
+			ui `+service.UI+`
+		}
+	}
+	bws /down
+	reverse_proxy `+freeAddr(t)+`
+}`)
+			c.leaks = test.leaks
+			token, state := beginLogin(t, "http://"+c.Addr+"/login", func(got *answer) *answer { return got })
+			c.waitForLog(`"Location":["` + service.UI)
+			do(t, http.MethodGet, "http://"+c.Addr+"/login?access_token="+token+"&state="+state, navigation...)
+			c.waitForLog(`"uri":"/login?access_token=`)
+			if got := do(t, http.MethodGet, "http://"+c.Addr+"/down", good(service)...); got.StatusCode != http.StatusBadGateway {
+				t.Fatalf("got %d", got.StatusCode)
+			}
+			c.waitForLog(`"logger":"http.log.access.log0","msg":"handled request","request":{`)
+			seen := leaks(c.logs.String())
+			for _, mark := range []string{`"Location":["`, `"uri":"/login?access_token=eyJ`, `"logger":"http.log.error.log0"`, `"X-Bws-Token":["`} {
+				shows := slices.ContainsFunc(seen, func(leak string) bool { return strings.Contains(leak, mark) })
+				if shows != test.leaks {
+					t.Errorf("the log shows a token at %s: %v, want %v", mark, shows, test.leaks)
+				}
+			}
+			if redacted := strings.Contains(c.logs.String(), `"uri":"/login?access_token=REDACTED&state=REDACTED"`); redacted == test.leaks {
+				t.Errorf("what the login has come back with is redacted: %v", redacted)
+			}
+			if warned := strings.Contains(c.logs.String(), "a log shows tokens"); warned != test.leaks {
+				t.Errorf("there is a warning: %v, want %v", warned, test.leaks)
+			}
+		})
 	}
 }

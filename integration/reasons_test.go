@@ -286,26 +286,38 @@ func checkDenial(t *testing.T, got *answer, row denialRow) {
 	}
 }
 
-// checkDenialLog checks that the gate logs one line with the reason, and nothing that names the person or opens anything.
+// auditLine is a part of the lines of the audit log, which name persons.
+const auditLine = `"logger":"http.handlers.bws.audit"`
+
+// checkDenialLog checks that the gate logs one line with the reason, and nothing that names the person or opens anything, and that
+// there is one line in the audit log.
 func checkDenialLog(t *testing.T, c *caddyProcess, path, reason string, headers []string) {
 	t.Helper()
-	c.waitForLog(`"path":"` + path + `"`)
-	lines := 0
+	c.waitForLog(`"path":"` + path + `","decision":"deny"`)
+	lines, audited := 0, 0
 	for line := range strings.Lines(c.logs.String()) {
+		audit := strings.Contains(line, auditLine)
 		if strings.Contains(line, `"path":"`+path+`"`) {
-			lines++
+			if audit {
+				audited++
+			} else {
+				lines++
+			}
 			if !strings.Contains(line, `"level":"info"`) || !strings.Contains(line, `"reason":"`+reason+`"`) {
 				t.Errorf("the log says %s, want the reason %s at INFO", line, reason)
 			}
 		}
 		for _, secret := range append(headers, bwstest.AppSecret, alice.String(), "Basic ") {
+			if audit && secret == alice.String() {
+				continue
+			}
 			if secret = strings.TrimPrefix(secret, "X-BWS-Token: "); secret != "nonsense" && strings.Contains(line, secret) {
 				t.Errorf("the log shows %s:\n%s", secret, line)
 			}
 		}
 	}
-	if lines != 1 {
-		t.Errorf("%d lines about %s, want one", lines, path)
+	if lines != 1 || audited != 1 {
+		t.Errorf("%d lines about %s, and %d in the audit log, want one each", lines, path, audited)
 	}
 }
 

@@ -39,7 +39,7 @@ func newClientLimits(config *Config) *clientLimits {
 
 // allow takes one question off the client's allowance.
 func (c *clientLimits) allow(client netip.Addr) bool {
-	limiter, _ := c.limiters.ComputeIfAbsent(clientOf(client), func() (*rate.Limiter, bool) {
+	limiter, _ := c.limiters.ComputeIfAbsent(ClientOf(client), func() (*rate.Limiter, bool) {
 		return rate.NewLimiter(rate.Limit(float64(c.calls)/c.per.Seconds()), c.calls), false
 	})
 	return limiter.AllowN(c.now(), 1)
@@ -50,8 +50,8 @@ func (c *clientLimits) close() {
 	c.limiters.InvalidateAll()
 }
 
-// clientOf returns what stands for everybody that can use the address.
-func clientOf(address netip.Addr) netip.Addr {
+// ClientOf returns what stands for everybody that can use the address.
+func ClientOf(address netip.Addr) netip.Addr {
 	address = address.Unmap().WithZone("")
 	if !address.Is6() {
 		return address
