@@ -123,7 +123,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 			return err
 		}
 		if s == nil {
-			return fmt.Errorf("service %q is null: give it at least app_id and app_secret", name)
+			return fmt.Errorf("service %q: %w", name, errNullService)
 		}
 		if err := s.provision(ctx, name); err != nil {
 			return fmt.Errorf("service %q: %w", name, err)
@@ -170,6 +170,8 @@ func serviceOf(ctx caddy.Context, name string) (*Service, error) {
 	}
 	return app.(*App).service(cmp.Or(name, defaultService))
 }
+
+var errNullService = errors.New("it is null: give it at least app_id and app_secret")
 
 func (a *App) service(name string) (*Service, error) {
 	if s, ok := a.Services[name]; ok {
