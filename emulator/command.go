@@ -114,11 +114,9 @@ func (o *emulateOptions) secret() (string, error) {
 	if o.secretFile == "" {
 		return os.Getenv(secretVariable), nil
 	}
-	text, err := os.ReadFile(o.secretFile)
-	if err != nil {
-		return "", fmt.Errorf("--app-secret-file: %w", err)
-	}
-	return strings.TrimRight(string(text), "\r\n"), nil
+	text, err := cli.ReadFile("app-secret-file", o.secretFile)
+	// As Caddy's {file.*}, of which one line break is no part.
+	return strings.TrimSuffix(strings.TrimSuffix(text, "\n"), "\r"), err
 }
 
 // welcome says how to use the emulator. It shows no secret.

@@ -119,7 +119,7 @@ func (e *environment) pick(config []byte, name string) (*Service, error) {
 		for i, s := range services {
 			names[i] = s.Name
 		}
-		return nil, Usage("the configuration has no service %q: choose one of %s", name, strings.Join(names, ", "))
+		return nil, Usage("the configuration has no service of that name: choose one of %s", strings.Join(names, ", "))
 	}
 	return &services[i], nil
 }

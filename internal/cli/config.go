@@ -65,6 +65,10 @@ func (f *serviceFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVarP(&f.service, "service", "s", defaultService, "Name of the service")
 }
 
+// configurationRemedy is what to do if a service of a configuration is incomplete.
+const configurationRemedy = "correct the configuration; placeholders take their values from the environment of this command, to which " +
+	"--envfile adds"
+
 // connect returns a client of the chosen service.
 func (e *environment) connect(f *serviceFlags) (*bws.Client, error) {
 	config, err := f.load()
@@ -77,7 +81,7 @@ func (e *environment) connect(f *serviceFlags) (*bws.Client, error) {
 	}
 	client, err := service.Connect()
 	if err != nil {
-		return nil, fmt.Errorf("service %q: %w", service.Name, err)
+		return nil, fmt.Errorf("service %q: %w: %s", service.Name, err, configurationRemedy)
 	}
 	return client, nil
 }

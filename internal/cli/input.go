@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -47,12 +49,11 @@ func (f *tokenFlags) read(cmd *cobra.Command) (string, error) {
 func (f *tokenFlags) open(cmd *cobra.Command) (string, error) {
 	switch {
 	case f.file != "" && f.file != "-":
-		file, err := os.Open(f.file)
+		text, err := ReadFile("token-file", f.file)
 		if err != nil {
-			return "", fmt.Errorf("--token-file: %w", err)
+			return "", err
 		}
-		defer file.Close()
-		return readShort(file)
+		return readShort(strings.NewReader(text))
 	case f.file == "" && os.Getenv(tokenVariable) != "":
 		return os.Getenv(tokenVariable), nil
 	}
@@ -61,6 +62,18 @@ func (f *tokenFlags) open(cmd *cobra.Command) (string, error) {
 		cmd.PrintErrln("Paste the token, press Enter, and then Ctrl-D:")
 	}
 	return readShort(in)
+}
+
+// ReadFile reads a file that a flag names. The error does not repeat the name, which may be what should have been in the file.
+func ReadFile(flag, name string) (string, error) {
+	text, err := os.ReadFile(name)
+	if failure, ok := errors.AsType[*fs.PathError](err); ok {
+		err = failure.Err
+	}
+	if err != nil {
+		return "", fmt.Errorf("--%s: the file cannot be read: %w", flag, err)
+	}
+	return string(text), nil
 }
 
 // readShort reads what is to be short.

@@ -109,7 +109,7 @@ func probe(ctx context.Context, service *Service) probed {
 	found := probed{Service: service.Name, Features: []offeredFeature{}}
 	client, err := service.Connect()
 	if err != nil {
-		found.add("configuration", 0, diagnosis{Outcome: outcomeMisconfigured, Detail: err.Error()})
+		found.add("configuration", 0, diagnosis{Outcome: outcomeMisconfigured, Detail: err.Error(), Remedy: configurationRemedy})
 		return found
 	}
 	defer client.CloseIdleConnections()
