@@ -98,7 +98,7 @@ func noCommand(cmd *cobra.Command, args []string) error {
 		return nil
 	}
 	cmd.SuggestionsMinimumDistance = 2
-	if similar := cmd.SuggestionsFor(args[0]); len(similar) > 0 {
+	if similar := cmd.SuggestionsFor(args[0]); args[0] != "" && len(similar) > 0 {
 		return end(cmd, Usage("there is no such command: is it %s?", strings.Join(similar, " or ")))
 	}
 	return end(cmd, Usage("there is no such command: see %s --help", cmd.CommandPath()))

@@ -13,9 +13,9 @@ type diagnosis struct {
 	// Outcome is one of the words below.
 	Outcome string `json:"outcome"`
 	// Detail says what happened; empty if all is well.
-	Detail string `json:"detail,omitzero"`
+	Detail string `json:"detail"`
 	// Remedy says what to do; empty if there is nothing to do.
-	Remedy string `json:"remedy,omitzero"`
+	Remedy string `json:"remedy"`
 }
 
 const (

@@ -27,7 +27,8 @@ Creates a new key to seal sessions with, which is used as soon as all nodes can 
 read it. Sessions that older keys have sealed stay valid: to end them, revoke. Caddy
 creates a key a day by itself.
 ` + adminHelp + `
-Exits with 0 if the keys are stored, and with 3 if Caddy refuses or can't store them.`,
+Exits with 0 if the keys are stored, and with 3 if Caddy refuses or can't store
+them.`,
 		Example: `  caddy bws rotate
   caddy bws rotate selfhosted --json`,
 		Args: oneService,

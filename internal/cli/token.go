@@ -46,7 +46,10 @@ the next ten minutes, in the name of the person: treat it as a password. It alwa
 demands live detection, as gates do unless they are told otherwise.
 
 Caddy need not run. Placeholders of the configuration take their values from the
-environment of this command; --envfile adds what a file has.`,
+environment of this command; --envfile adds what a file has.
+
+Exits with 0 for a token, with 3 if BWS refuses the credentials or the request, and
+with 1 if there is no answer.`,
 		Example: `  caddy bws token --bcid bws/1/42 >token
   caddy bws token --bcid bws/1/0 --task identify | caddy bws inspect
   caddy bws token --task livenessdetection --challenge --service selfhosted`,
