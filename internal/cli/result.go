@@ -85,8 +85,7 @@ performed, or if BWS rejects the token or the credentials.`,
 func (e *environment) ask(ctx context.Context, client *bws.Client, token string) (reported, error) {
 	answer := reported{Matches: []matched{}}
 	parsed, err := bws.ParseToken(token)
-	if err != nil {
-		// As gates do: BWS is not asked.
+	if errors.Is(err, bws.ErrMalformedToken) { // as gates do: BWS is not asked
 		answer.Reason = string(policy.MalformedToken)
 		return answer, nil
 	}
@@ -164,8 +163,9 @@ func (r *reported) words() string {
 		return "The token belongs to another App-ID than the service's." + r.last()
 	case policy.Contradiction:
 		return "The result contradicts the token: it is about another operation or another person." + r.last()
+	default:
+		return r.performed()
 	}
-	return r.performed()
 }
 
 // last is the result itself, where something else weighs more.
