@@ -5,29 +5,69 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	"github.com/spf13/cobra"
 )
 
-// The integration tests hold this against Caddy's own reader.
+var envfiles = map[string]map[string]string{
+	"":                                 {},
+	"# A=b\n\n  \nA=b":                 {"A": "b"},
+	"A=b=c\nB=":                        {"A": "b=c", "B": ""},
+	"export A=b\n  C=d  ":              {"A": "b", "C": "d"},
+	"A=$HOME ${B} `c`":                 {"A": "$HOME ${B} `c`"},
+	"A=b # comment":                    {"A": "b"},
+	`A="b c"`:                          {"A": "b c"},
+	"A='b c'":                          {"A": "b c"},
+	"A=\"b\nc\"\nD=e":                  {"A": "b\nc", "D": "e"},
+	"A=\"b \\\" c\nd\"":                {"A": "b \" c\nd"},
+	"A=b'c":                            {"A": "b'c"},
+	`A="b \" c"`:                       {"A": `b \" c`},
+	`A="b#c"`:                          {"A": "b"},
+	`A="`:                              {"A": ""},
+	"A=\"b\\\"\nc\"":                   {"A": "b\"\nc"},
+	"A='b\n\n # c'\n":                  {"A": "b\n\n # c"},
+	"A=\"b\r\nc\"\r\n":                 {"A": "b\nc"},
+	"A=1\nA=2":                         {"A": "2"},
+	"A=\"never\nclosed":                {"A": "never\nclosed"},
+	"BWS_APP_SECRET=s3cret/with+signs": {"BWS_APP_SECRET": "s3cret/with+signs"},
+}
+
 func TestParseEnvfile(t *testing.T) {
-	for text, want := range map[string]map[string]string{
-		"":                                 {},
-		"# A=b\n\n  \nA=b":                 {"A": "b"},
-		"A=b=c\nB=":                        {"A": "b=c", "B": ""},
-		"export A=b\n  C=d  ":              {"A": "b", "C": "d"},
-		"A=$HOME ${B} `c`":                 {"A": "$HOME ${B} `c`"},
-		"A=b # comment":                    {"A": "b"},
-		`A="b c"`:                          {"A": "b c"},
-		"A='b c'":                          {"A": "b c"},
-		"A=\"b\nc\"\nD=e":                  {"A": "b\nc", "D": "e"},
-		"A=\"b \\\" c\nd\"":                {"A": "b \" c\nd"},
-		"A=b'c":                            {"A": "b'c"},
-		"A=1\nA=2":                         {"A": "2"},
-		"A=\"never\nclosed":                {"A": "never\nclosed"},
-		"BWS_APP_SECRET=s3cret/with+signs": {"BWS_APP_SECRET": "s3cret/with+signs"},
-	} {
+	for text, want := range envfiles {
 		got, err := parseEnvfile(strings.NewReader(text))
 		if err != nil || !maps.Equal(got, want) {
 			t.Errorf("%q: got %q, %v; want %q", text, got, err, want)
+		}
+	}
+}
+
+// Caddy has the same values from the same file, or a command would find fault with a secret that Caddy has right.
+func TestParseEnvfileAsCaddyDoes(t *testing.T) {
+	stdout := os.Stdout
+	t.Cleanup(func() { os.Stdout = stdout })
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	os.Stdout = null // where Caddy's command prints the environment
+
+	for text, want := range envfiles {
+		for key := range want {
+			t.Setenv(key, "")
+			_ = os.Unsetenv(key)
+		}
+		environ := &cobra.Command{Use: "environ"}
+		caddycmd.Commands()["environ"].CobraFunc(environ)
+		environ.SetArgs([]string{"--envfile", writeFile(t, "env", text)})
+		if err := environ.Execute(); err != nil {
+			t.Fatal(err)
+		}
+		for key, value := range want {
+			if got, set := os.LookupEnv(key); !set || got != value {
+				t.Errorf("%q: Caddy has %q for %s, want %q", text, got, key, value)
+			}
 		}
 	}
 }
