@@ -136,7 +136,7 @@ func probe(ctx context.Context, service *Service) probed {
 
 func (p *probed) add(check string, took time.Duration, d diagnosis) {
 	p.Checks = append(p.Checks, probeCheck{
-		Check: check, OK: d.Outcome == outcomeOK, Seconds: took.Round(time.Millisecond).Seconds(), diagnosis: d,
+		Check: check, OK: d.Outcome == outcomeOK, Seconds: took.Round(100 * time.Microsecond).Seconds(), diagnosis: d,
 	})
 }
 
@@ -198,7 +198,7 @@ func printProbed(w io.Writer, found []probed) {
 		for j := range p.Checks {
 			c := &p.Checks[j]
 			row(w, c.Check, c.words(p))
-			if c.Remedy != "" {
+			if c.Remedy != "" && (j == 0 || p.Checks[j-1].Remedy != c.Remedy) {
 				row(w, "", "to do: "+c.Remedy)
 			}
 		}
