@@ -29,9 +29,13 @@ else that of the configuration that --config names, or else localhost:2019.
 `
 
 // adminFlags say where the admin API is, as those of `caddy stop` do.
-type adminFlags struct{ address, config, adapter string }
+type adminFlags struct {
+	address, config, adapter string
+	patience                 time.Duration
+}
 
 func (f *adminFlags) add(cmd *cobra.Command) {
+	f.patience = adminPatience
 	cmd.Flags().StringVar(&f.address, "address", "", "Address of the admin API")
 	cmd.Flags().StringVarP(&f.config, "config", "c", "", "Configuration file that has the address")
 	cmd.Flags().StringVarP(&f.adapter, "adapter", "a", "", "Name of the config adapter to apply")
@@ -75,8 +79,8 @@ func (f *adminFlags) call(method, path string, body any) (*adminAnswer, error) {
 			return nil, fmt.Errorf("the admin API at %s: %w; is Caddy running, and is that its address?", address, o.err)
 		}
 		return o.answer, nil
-	case <-time.After(adminPatience):
-		return nil, fmt.Errorf("the admin API at %s does not answer within %s: see Caddy's log", address, adminPatience)
+	case <-time.After(f.patience):
+		return nil, fmt.Errorf("the admin API at %s does not answer within %s: see Caddy's log", address, f.patience)
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/caddy-bws/caddy-bws/bws/bwstest"
 )
 
@@ -218,6 +220,22 @@ func TestWhereTheAdminAPIIs(t *testing.T) {
 	d.run("", "services", "--config", config).check(0, "no service is configured")
 	d.run("", "services", "--config", "nowhere").check(exitFault, "no such file")
 	d.run("", "services", "--config", config, "--address", "localhost:1").check(exitFault, "the admin API at localhost:1")
+}
+
+// Caddy's own request would wait for ever.
+func TestAdminHangs(t *testing.T) {
+	gone := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-gone }))
+	defer server.Close()
+	defer close(gone)
+	flags := adminFlags{address: server.Listener.Addr().String(), patience: time.Millisecond}
+	if _, err := flags.call(http.MethodGet, "/bws/services", nil); err == nil || !strings.Contains(err.Error(), "does not answer within 1ms") {
+		t.Errorf("got %v", err)
+	}
+	var set adminFlags
+	if set.add(new(cobra.Command)); set.patience != adminPatience {
+		t.Errorf("a command waits for %s", set.patience)
+	}
 }
 
 func TestSpans(t *testing.T) {

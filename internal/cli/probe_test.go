@@ -47,7 +47,11 @@ func TestProbeFindsWhatIsWrong(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := newDesk(t)
 			test.break_(d)
-			d.runConfigured("", "probe", "default").check(test.code, test.want...)
+			r := d.runConfigured("", "probe", "default")
+			r.check(test.code, test.want...)
+			if n := strings.Count(r.out, "to do: "); n != 1 {
+				t.Errorf("it says %d times what to do:\n%s", n, r.out)
+			}
 		})
 	}
 }
