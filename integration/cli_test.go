@@ -98,7 +98,7 @@ func TestCLI(t *testing.T) {
 	d.service.Perform(strings.TrimSpace(token), bwstest.Outcome{Success: true})
 	d.runs(0, alice.String()+" has been verified", token, "result")
 
-	d.runs(0, "service     down", "", "services", admin)
+	d.runs(0, "service     down", "", "services", "--config", "Caddyfile") // which has the address
 	d.runs(0, "used from 20", "", "rotate", "default", admin)
 	d.runs(3, "no service of that name", "", "rotate", "nosuch", admin)
 	url, header := "http://"+d.Addr, "X-BWS-Token: "+strings.TrimSpace(token)
