@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -129,14 +130,9 @@ func TestCLICredentials(t *testing.T) {
 		t.Fatal(err)
 	}
 	with := d.env
-	d.env = append(with, "CLI_APP_SECRET=wrong")
+	d.env = slices.Concat(with, []string{"CLI_APP_SECRET=wrong"})
 	d.runs(3, "compare app_id, app_secret and endpoint", "", "probe", "default")
-	d.env = nil
-	for _, variable := range with {
-		if !strings.HasPrefix(variable, "CLI_APP_SECRET=") {
-			d.env = append(d.env, variable)
-		}
-	}
+	d.env = slices.DeleteFunc(with, func(variable string) bool { return strings.HasPrefix(variable, "CLI_APP_SECRET=") })
 	d.runs(1, "{env.CLI_APP_SECRET} is empty", "", "probe", "default")
 	d.runs(0, "the credentials are accepted", "", "probe", "default", "--envfile", envfile)
 }

@@ -90,6 +90,9 @@ func (e *environment) setup(cmd *cobra.Command) {
 	for _, command := range further {
 		cmd.AddCommand(command())
 	}
+	for _, command := range cmd.Commands() {
+		command.ValidArgsFunction = cobra.NoFileCompletions // no argument is a file
+	}
 }
 
 // noCommand refuses what is no command. It does not repeat it, which may be a token.
