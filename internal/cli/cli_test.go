@@ -52,8 +52,8 @@ func TestCompletion(t *testing.T) {
 	d := newDesk(t)
 	for want, args := range map[string][]string{
 		"verify\nidentify\nlivenessdetection\nenroll\n:4\n": {"token", "--task", ""},
-		"rotate\tCreates":                                   {"ro"},
-		":4\n":                                              {"probe", ""},
+		"rotate\tCreates": {"ro"},
+		":4\n":            {"probe", ""},
 	} {
 		if r := d.run("", append([]string{"__complete"}, args...)...); !strings.HasPrefix(r.out, want) {
 			t.Errorf("%q: got %q, want %q", args, r.out, want)
