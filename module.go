@@ -1,8 +1,7 @@
 // Package caddybws is a Caddy module that lets a request through only if a biometric operation at the BioID Web Service
 // (BWS) says so. It registers the app "bws", which holds the connections to the service; the handler
 // "http.handlers.bws", the gate on a route; the handler "http.handlers.bws_logout", which ends sessions; the encoder
-// "caddy.logging.encoders.bws", which keeps tokens out of logs; and the admin endpoints
-// below /bws/.
+// "caddy.logging.encoders.bws", which keeps tokens out of logs; the admin endpoints below /bws/; and the command `caddy bws`.
 package caddybws
 
 import (

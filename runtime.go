@@ -136,20 +136,7 @@ func (d *definition) key() (string, error) {
 
 // start sets a runtime up. It opens no connection.
 func (d *definition) start(rootCAs *x509.CertPool) (*runtime, error) {
-	transport := bws.TransportConfig{RootCAs: rootCAs}
-	if d.Proxy != "" {
-		var err error
-		if transport.Proxy, err = parseProxy(d.Proxy); err != nil {
-			return nil, err
-		}
-	}
-	client, err := bws.NewClient(bws.Config{
-		Endpoint:  d.Endpoint,
-		AppID:     d.AppID,
-		AppSecret: d.AppSecret,
-		Timeout:   d.Limits.Timeout,
-		Transport: bws.NewTransport(transport),
-	})
+	client, err := d.connect(rootCAs)
 	if err != nil {
 		return nil, err
 	}
@@ -164,6 +151,24 @@ func (d *definition) start(rootCAs *x509.CertPool) (*runtime, error) {
 		ClientPer:   d.Limits.RatePer,
 		Now:         time.Now,
 	})}, nil
+}
+
+// connect returns a client. It opens no connection.
+func (d *definition) connect(rootCAs *x509.CertPool) (*bws.Client, error) {
+	transport := bws.TransportConfig{RootCAs: rootCAs}
+	if d.Proxy != "" {
+		var err error
+		if transport.Proxy, err = parseProxy(d.Proxy); err != nil {
+			return nil, err
+		}
+	}
+	return bws.NewClient(bws.Config{
+		Endpoint:  d.Endpoint,
+		AppID:     d.AppID,
+		AppSecret: d.AppSecret,
+		Timeout:   d.Limits.Timeout,
+		Transport: bws.NewTransport(transport),
+	})
 }
 
 func (s *Service) trustPool(ctx caddy.Context) (*x509.CertPool, error) {

@@ -139,7 +139,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 			return err
 		}
 		if s == nil {
-			return fmt.Errorf("service %q is null: give it at least app_id and app_secret", name)
+			return fmt.Errorf("service %q: %w", name, errNullService)
 		}
 		s.events = a.events
 		if err := s.provision(ctx, name); err != nil {
@@ -195,6 +195,8 @@ func serviceOf(ctx caddy.Context, name string) (*Service, error) {
 	}
 	return app.(*App).service(cmp.Or(name, defaultService))
 }
+
+var errNullService = errors.New("it is null: give it at least app_id and app_secret")
 
 func (a *App) service(name string) (*Service, error) {
 	if s, ok := a.Services[name]; ok {
