@@ -264,17 +264,24 @@ func checkFraction(option string, value float64) error {
 
 // warn tells the operator what is allowed but probably not meant; plain says that the server does not speak TLS itself.
 func (g *Gate) warn(plain bool) {
+	for _, warning := range g.warnings(plain) {
+		g.logger.Warn(warning, zap.String("service", g.serviceName()))
+	}
+}
+
+// warnings are about what is allowed but probably not meant.
+func (g *Gate) warnings(plain bool) (warnings []string) {
 	if slices.Contains(g.actions(), bws.Verification) && len(g.BCID) == 0 && g.Once == nil {
-		g.logger.Warn("no bcid: whoever is enrolled may pass; name the persons, or bind them to a first factor's user",
-			zap.String("service", g.serviceName()))
+		warnings = append(warnings, "no bcid: whoever is enrolled may pass; name the persons, or bind them to a first factor's user")
 	}
 	if g.sessions != nil && plain {
-		g.logger.Warn("sessions on a plain-http site: whoever reads the traffic can use them; serve it over https, or behind a "+
-			"trusted proxy that does", zap.String("service", g.serviceName()))
+		warnings = append(warnings, "sessions on a plain-http site: whoever reads the traffic can use them; serve it over https, or behind "+
+			"a trusted proxy that does")
 	}
 	if g.policy.Require == policy.RequireNone {
-		g.logger.Warn("require none: a photograph may pass for the person", zap.String("service", g.serviceName()))
+		warnings = append(warnings, "require none: a photograph may pass for the person")
 	}
+	return warnings
 }
 
 // servesPlainly reports whether the server that is being provisioned does not speak TLS itself.

@@ -1,6 +1,8 @@
 package caddybws
 
 import (
+	"slices"
+
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/rewrite"
 	"go.uber.org/zap"
@@ -14,14 +16,27 @@ const (
 		"query, which the gate has to see, too; match the path only"
 )
 
+// routeWarning is about a gate whose place on its route is hardly what is meant.
+type routeWarning struct {
+	server, message string
+	gate            *Gate
+}
+
 // warnOfRoutes tells the operator of gates whose place on their route is hardly what is meant.
 func warnOfRoutes(app *caddyhttp.App, logger *zap.Logger) {
+	for _, w := range routeWarnings(app) {
+		logger.Warn(w.message, zap.String("server", w.server), zap.String("service", w.gate.serviceName()))
+	}
+}
+
+func routeWarnings(app *caddyhttp.App) (warnings []routeWarning) {
 	for name, server := range app.Servers {
-		look := routeInspection{warn: func(message string, g *Gate) {
-			logger.Warn(message, zap.String("server", name), zap.String("service", g.serviceName()))
+		look := routeInspection{named: server.NamedRoutes, warn: func(message string, g *Gate) {
+			warnings = append(warnings, routeWarning{name, message, g})
 		}}
 		look.routes(server.Routes, place{})
 	}
+	return warnings
 }
 
 // place is what comes before a handler.
@@ -33,7 +48,10 @@ type place struct {
 }
 
 type routeInspection struct {
-	warn func(message string, g *Gate)
+	named map[string]*caddyhttp.Route
+	warn  func(message string, g *Gate)
+	// invoked are the named routes that are being looked at: one may invoke itself.
+	invoked []string
 }
 
 // routes looks at routes in the order in which requests meet them, and reports whether the path may be another after them.
@@ -49,6 +67,8 @@ func (i *routeInspection) routes(routes caddyhttp.RouteList, at place) (rewritte
 				here.rewritten = here.rewritten || changesPath(h)
 			case *caddyhttp.Subroute:
 				here.rewritten = i.routes(h.Routes, here)
+			case *caddyhttp.Invoke:
+				here.rewritten = i.invoke(h.Name, here)
 			case *Gate:
 				i.gate(h, here)
 			}
@@ -56,6 +76,16 @@ func (i *routeInspection) routes(routes caddyhttp.RouteList, at place) (rewritte
 		at.rewritten = here.rewritten
 	}
 	return at.rewritten
+}
+
+func (i *routeInspection) invoke(name string, at place) (rewritten bool) {
+	route := i.named[name]
+	if route == nil || slices.Contains(i.invoked, name) {
+		return at.rewritten
+	}
+	i.invoked = append(i.invoked, name)
+	defer func() { i.invoked = i.invoked[:len(i.invoked)-1] }()
+	return i.routes(caddyhttp.RouteList{*route}, at)
 }
 
 func (i *routeInspection) gate(g *Gate, at place) {

@@ -186,14 +186,22 @@ func (s *Service) provision(ctx caddy.Context, name string) error {
 		return err
 	}
 	s.now, s.logger = time.Now, ctx.Logger().Named(name)
-	if s.CacheTTL != nil && time.Duration(*s.CacheTTL) > wiseCacheTTL {
-		s.logger.Warn("cache_ttl is above a minute: whoever fails after a success passes for that long; choose 1m or less",
-			zap.Duration("cache_ttl", time.Duration(*s.CacheTTL)))
+	for _, warning := range s.warnings() {
+		s.logger.Warn(warning)
 	}
 	if err := s.acquire(ctx); err != nil {
 		return err
 	}
 	return s.acquireLedger(ctx)
+}
+
+// warnings are about what is allowed but probably not meant.
+func (s *Service) warnings() (warnings []string) {
+	if ttl := s.limits().SuccessTTL; ttl > wiseCacheTTL {
+		warnings = append(warnings, fmt.Sprintf("cache_ttl: %s is above a minute: whoever fails after a success passes for that long; "+
+			"choose 1m or less", ttl))
+	}
+	return warnings
 }
 
 // check finds mistakes that need no placeholder resolved.
