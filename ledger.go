@@ -100,11 +100,11 @@ func (s *Service) loadStorage(ctx caddy.Context) (certmagic.Storage, string, err
 	description := string(s.StorageRaw) // loading empties it
 	module, err := ctx.LoadModule(s, "StorageRaw")
 	if err != nil {
-		return nil, "", fmt.Errorf("loading storage: %w", err)
+		return nil, "", fmt.Errorf("storage: correct its options: %w", err)
 	}
 	converter, ok := module.(caddy.StorageConverter)
 	if !ok {
-		return nil, "", fmt.Errorf("storage: %T is no storage", module)
+		return nil, "", fmt.Errorf("storage: %T is no storage; use another module", module)
 	}
 	storage, err := converter.CertMagicStorage()
 	if err != nil {

@@ -39,7 +39,7 @@ func rehearse(ctx context.Context, config []byte, q *explain.Question) (*explain
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir) //nolint:errcheck // there is nothing of worth in it
+	defer os.RemoveAll(dir)
 	app, services, err := provisionOffline(config, dir)
 	if err != nil {
 		return nil, err

@@ -26,7 +26,7 @@ type row struct {
 // options are what a gate looks at, in the order in which it judges.
 func (x *examination) options() []explain.Option {
 	e := x.evidence()
-	rows := slices.Concat(x.requestRows(e), x.serviceRows(e), x.policyRows(e), x.onceRows(e))
+	rows := slices.Concat(x.requestRows(), x.serviceRows(e), x.policyRows(e), x.onceRows())
 	failed := slices.IndexFunc(rows, func(r row) bool { return slices.Contains(r.reasons, x.visit.decision.Reason) })
 	fails := x.failures(e)
 	options := make([]explain.Option, len(rows))
@@ -82,6 +82,7 @@ func (x *examination) failures(e *evidence.Evidence) map[policy.Reason]bool {
 			p.MinMargin = -1
 		case policy.NotLive, policy.NoChallenge:
 			p.Require = policy.RequireNone
+		default: // what no option mends ends the loop
 		}
 	}
 }
@@ -110,7 +111,7 @@ func (x *examination) inSession() bool {
 var sessionReasons = []policy.Reason{policy.SessionExpired}
 
 // requestRows are about the credentials.
-func (x *examination) requestRows(e *evidence.Evidence) (rows []row) {
+func (x *examination) requestRows() (rows []row) {
 	g, secure := x.gate, isSecure(x.request)
 	token, where, unambiguous := x.tokenFound(secure)
 	claims, malformed := bws.ParseToken(token)
@@ -331,7 +332,7 @@ func taskWords(t bws.Task) string {
 }
 
 // onceRows are about spending the token.
-func (x *examination) onceRows(e *evidence.Evidence) []row {
+func (x *examination) onceRows() []row {
 	if x.gate.Once == nil {
 		return nil
 	}
@@ -351,6 +352,7 @@ func (x *examination) onceRows(e *evidence.Evidence) []row {
 		state = "used by another request"
 	case policy.LedgerUnavailable:
 		state = "the storage does not say"
+	default:
 	}
 	return []row{newRow("once", demanded, state, x.visit.decision.Allow || state != "not used", reasons...)}
 }

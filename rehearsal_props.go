@@ -165,10 +165,11 @@ func (p *props) replace(ctx context.Context, s *Service, dir string) error {
 		config.MaxInflight = 1
 	case policy.RateLimited:
 		config.ClientCalls, config.ClientPer = 1, maxRatePer
+	default:
 	}
 	s.client, s.verifier, s.now, s.logger = client, verifier.New(config), config.Now, zap.NewNop()
 	p.closers = append(p.closers, s.verifier.Close)
-	p.exhaust(s, actor)
+	p.exhaust(s, actor) //nolint:contextcheck // an order has a deadline of its own
 	return p.replaceLedger(ctx, s, dir)
 }
 
@@ -188,6 +189,7 @@ func (p *props) exhaust(s *Service, actor *actor) {
 		}()
 		<-actor.busy
 		p.closers = slices.Insert(p.closers, 0, func() { close(actor.free); <-ended })
+	default:
 	}
 }
 
@@ -202,6 +204,7 @@ func (p *props) replaceLedger(ctx context.Context, s *Service, dir string) error
 		if p.presumed != nil {
 			_, _ = s.ledger.Redeem(ctx, p.key, p.presumed.Expires) // a token that has ended is not let in anyway
 		}
+	default:
 	}
 	return err
 }
@@ -290,6 +293,7 @@ func (a *actor) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, r.Context().Err()
 	case policy.InternalError:
 		panic("a fault of the gate is rehearsed")
+	default:
 	}
 	if a.Fault == policy.Pending || a.Result == nil {
 		return reply(r, http.StatusNoContent, "", ""), nil

@@ -107,6 +107,7 @@ func copyAnswer(t *testing.T, s *site, q *explain.Question) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		defer res.Body.Close()
 		switch res.StatusCode {
 		case http.StatusOK:
 			q.Result, _ = io.ReadAll(res.Body)
@@ -260,7 +261,10 @@ func TestRehearsalWalksRoutes(t *testing.T) {
 			"basic_auth {\nalice x\n}\nmap {http.auth.user.id} {class} {\nalice 12345\ndefault none\n}\nbws {\nbcid bioid/9876/{class}\n}",
 			ask(allowed, user("bob")), "deny", "authentication bws:deny",
 		},
-		"forwarded":   {"forward_auth auth.example {\nuri /\n}\nbws\nrespond hello", ask(allowed), "allow", "reverse_proxy bws:allow static_response"},
+		"forwarded": {
+			"forward_auth auth.example {\nuri /\n}\nbws\nrespond hello", ask(allowed), "allow",
+			"reverse_proxy bws:allow static_response",
+		},
 		"logging out": {"bws_logout /logout\nbws", ask(path("/logout")), "open", "bws_logout bws:unreached"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -303,13 +307,15 @@ func TestRehearsalShowsTheAnswer(t *testing.T) {
 		kind string
 		code int
 	}{
-		"problem":         {"", ask(), "problem", 401},
-		"page":            {"", ask(page), "page", 401},
-		"error":           {"deny error", ask(), "error", 401},
-		"redirect":        {"deny redirect https://login.example/", ask(page), "redirect", 303},
-		"login":           {"bcid bioid/9876/1\nlogin", ask(page), "login", 303},
-		"no login":        {"bcid bioid/9876/1\nlogin", ask(), "problem", 401},
-		"another session": {"session {\nsame_site strict\n}", ask(page, withHeader("Sec-Fetch-Mode: navigate", "Sec-Fetch-Site: cross-site")), "detour", 401},
+		"problem":  {"", ask(), "problem", 401},
+		"page":     {"", ask(page), "page", 401},
+		"error":    {"deny error", ask(), "error", 401},
+		"redirect": {"deny redirect https://login.example/", ask(page), "redirect", 303},
+		"login":    {"bcid bioid/9876/1\nlogin", ask(page), "login", 303},
+		"no login": {"bcid bioid/9876/1\nlogin", ask(), "problem", 401},
+		"a session that stayed behind": {
+			"session {\nsame_site strict\n}", ask(page, withHeader("Sec-Fetch-Mode: navigate", "Sec-Fetch-Site: cross-site")), "detour", 401,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			answer := rehearsed(t, siteConfig(t, "bws {\n"+test.gate+"\n}"), test.q).Steps[0].Gate.Answer
@@ -324,7 +330,8 @@ func TestRehearsalShowsTheAnswer(t *testing.T) {
 }
 
 func TestRehearsalWarns(t *testing.T) {
-	config := siteConfig(t, "@post method POST\nroute {\nrewrite * /a\nbws /a {\nrequire none\nsession\n}\nbws @post {\nbcid bioid/1/2\nlogin\n}\n}")
+	config := siteConfig(t, "@post method POST\nroute {\nrewrite * /a\nbws /a {\nrequire none\nsession\n}\n"+
+		"bws @post {\nbcid bioid/1/2\nlogin\n}\n}")
 	q := ask(withResult(verifiedAlice), func(q *explain.Question) { q.Method = "POST" })
 	report := rehearsed(t, config, q)
 	warnings := slices.Clone(report.Warnings)
@@ -333,7 +340,7 @@ func TestRehearsalWarns(t *testing.T) {
 			warnings = append(warnings, step.Gate.Warnings...)
 		}
 	}
-	for _, want := range []string{"cache_ttl: 2m0s", "no bcid", "plain-http", "require none", "after a rewrite", "method or query"} {
+	for _, want := range []string{"cache_ttl is above a minute (2m0s)", "no bcid", "plain-http", "require none", "after a rewrite", "method or query"} {
 		if !slices.ContainsFunc(warnings, func(w string) bool { return strings.Contains(w, want) }) {
 			t.Errorf("no warning of %q among %q", want, warnings)
 		}

@@ -198,7 +198,7 @@ func (s *Service) provision(ctx caddy.Context, name string) error {
 // warnings are about what is allowed but probably not meant.
 func (s *Service) warnings() (warnings []string) {
 	if ttl := s.limits().SuccessTTL; ttl > wiseCacheTTL {
-		warnings = append(warnings, fmt.Sprintf("cache_ttl: %s is above a minute: whoever fails after a success passes for that long; "+
+		warnings = append(warnings, fmt.Sprintf("cache_ttl is above a minute (%s): whoever fails after a success passes for that long; "+
 			"choose 1m or less", ttl))
 	}
 	return warnings
@@ -207,7 +207,7 @@ func (s *Service) warnings() (warnings []string) {
 // check finds mistakes that need no placeholder resolved.
 func (s *Service) check() error {
 	if s.AppID == "" {
-		return errors.New("app_id is missing: it is the App-ID that BioID assigned")
+		return errors.New("app_id is missing: give the App-ID that BioID assigned")
 	}
 	if s.AppSecret == "" {
 		return errors.New("app_secret is missing: use a placeholder such as {env.BWS_APP_SECRET}")

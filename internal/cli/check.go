@@ -130,7 +130,7 @@ func join(reasons []policy.Reason) string {
 func (f *checkFlags) explain(cmd *cobra.Command) error {
 	entry, ok := explain.Of(policy.Reason(f.reason))
 	if !ok {
-		var known []policy.Reason
+		known := make([]policy.Reason, 0, len(explain.Reasons))
 		for _, e := range explain.Reasons {
 			known = append(known, e.Reason)
 		}
@@ -212,7 +212,7 @@ func (f *checkFlags) readFiles(cmd *cobra.Command, q *explain.Question) error {
 		if name == "-" {
 			return io.ReadAll(io.LimitReader(cmd.InOrStdin(), maxCheckInput))
 		}
-		text, err := os.ReadFile(name) //nolint:gosec // the operator names it
+		text, err := os.ReadFile(name)
 		if err != nil {
 			return nil, fmt.Errorf("--%s: the file cannot be read; name one, or - for the standard input", flag)
 		}

@@ -14,7 +14,8 @@ func Page() string {
 	b.WriteString("# Why a request was denied\n\n" +
 		"<!-- Made from internal/explain/reasons.go by `go generate ./internal/explain`. -->\n\n" +
 		"Each denial has one reason. It is in the answer (`reason` of the problem, `error` of `WWW-Authenticate`), in the log, in the access\n" +
-		"log's `bws_reason`, in `{http.bws.reason}` and in the metric `caddy_bws_decisions_total`. The reasons stand here in the order in which\n" +
+		"log's `bws_reason`, in `{http.bws.reason}` and in the metric `caddy_bws_decisions_total`. The reasons stand here in the order in " +
+		"which\n" +
 		"they are judged. `caddy bws check --reason <reason>` says the same; [`caddy bws check`](check.md) shows what leads to one.\n\n" +
 		"| reason | status |\n|---|---|\n")
 	for _, e := range Reasons {

@@ -43,12 +43,14 @@ var Reasons = []Entry{
 		Options: []string{"token", "session", "login"},
 		User:    "Perform the biometric operation.",
 		Operator: "This is the ordinary answer to a first request. If the app sends tokens, compare where with the option token; a gate with " +
-			"login looks only at its own cookie unless token is given. Cookies whose names begin with `__Host-` travel over HTTPS only: behind a proxy, " +
+			"login looks only at its own cookie unless token is given. Cookies whose names begin with `__Host-` travel over HTTPS only: behind " +
+			"a proxy, " +
 			"set trusted_proxies, so that Caddy knows. Use login to send browsers to the camera.",
 	},
 	{
 		Reason: policy.AmbiguousToken, Status: 400,
-		Meaning: "One place, or the cookie of the session, holds two different values. The gate does not guess which one another server would take.",
+		Meaning: "One place, or the cookie of the session, holds two different values. The gate does not guess which one another server " +
+			"would take.",
 		Options: []string{"token", "session"},
 		User:    "Remove the cookies of this site and verify again.",
 		Operator: "Two apps below one domain may set a cookie of the same name: use a name that begins with `__Host-`, or another one. If only " +
@@ -113,7 +115,8 @@ var Reasons = []Entry{
 		Meaning: "BWS does not accept the token: it has ended there, was not signed by this BWS, or is invented (status 400).",
 		Options: []string{"endpoint", "app_id"},
 		User:    verifyAgain,
-		Operator: "If all tokens are rejected, endpoint and app_id do not belong to the BWS that issues them. Single ones are expired or forged; " +
+		Operator: "If all tokens are rejected, endpoint and app_id do not belong to the BWS that issues them. Single ones are expired or " +
+			"forged; " +
 			"client_rate bounds how many a client can try.",
 	},
 	{
@@ -129,7 +132,8 @@ var Reasons = []Entry{
 		Meaning: "BWS could not be reached, answered 5xx or 429, or has failed so often that it is left alone for some seconds.",
 		Options: []string{"endpoint", "proxy", "tls_trust_pool"},
 		User:    waitAndSee,
-		Operator: "Use `caddy bws probe` on this machine: it tells name, network, proxy and TLS faults apart. The log says \"service fault\" with " +
+		Operator: "Use `caddy bws probe` on this machine: it tells name, network, proxy and TLS faults apart. The log says \"service " +
+			"fault\" with " +
 			"the cause. Sessions go on; what needs BWS is denied until it answers.",
 	},
 	{
@@ -154,7 +158,8 @@ var Reasons = []Entry{
 			"Success with an Error is one.",
 		Options: []string{"endpoint", "proxy"},
 		User:    tellSomeone,
-		Operator: "The log says \"service fault\" with what is wrong. Usually something else answers: a captive portal, a proxy, a wrong path in " +
+		Operator: "The log says \"service fault\" with what is wrong. Usually something else answers: a captive portal, a proxy, a wrong " +
+			"path in " +
 			"endpoint. If it is BWS itself, its API has changed: report it.",
 	},
 	{
@@ -167,10 +172,11 @@ var Reasons = []Entry{
 	},
 	{
 		Reason: policy.ServiceBusy, Status: 503,
-		Meaning:  "As many calls to BWS are under way as max_inflight allows.",
-		Options:  []string{"max_inflight", "timeout"},
-		User:     waitAndSee,
-		Operator: "If BWS is slow, that is the cause: see service_timeout. Else raise max_inflight, or use session, so that fewer requests need BWS.",
+		Meaning: "As many calls to BWS are under way as max_inflight allows.",
+		Options: []string{"max_inflight", "timeout"},
+		User:    waitAndSee,
+		Operator: "If BWS is slow, that is the cause: see service_timeout. Else raise max_inflight, or use session, so that fewer requests " +
+			"need BWS.",
 	},
 	{
 		Reason: policy.InternalError, Status: 500,
@@ -249,17 +255,19 @@ var Reasons = []Entry{
 	},
 	{
 		Reason: policy.ActionNotAllowed, Status: 403,
-		Meaning:  "The operation is none of those that allow names, or the token also enrolls, which is not allowed.",
-		Options:  []string{"allow"},
-		User:     "Perform the operation that the page asks for.",
-		Operator: "Name the operation with allow, or request tokens for the one that is allowed. Tokens with AutoEnroll need enrollment in allow.",
+		Meaning: "The operation is none of those that allow names, or the token also enrolls, which is not allowed.",
+		Options: []string{"allow"},
+		User:    "Perform the operation that the page asks for.",
+		Operator: "Name the operation with allow, or request tokens for the one that is allowed. Tokens with AutoEnroll need enrollment in " +
+			"allow.",
 	},
 	{
 		Reason: policy.BCIDNotAllowed, Status: 403,
 		Meaning: "The person was verified and is none of those that bcid names; or a login would be for nobody who could pass.",
 		Options: []string{"bcid"},
 		User:    "Use the account whose face you have.",
-		Operator: "Compare the person with the patterns of bcid. A placeholder that is empty, holds * or / or is no number matches nobody: look " +
+		Operator: "Compare the person with the patterns of bcid. A placeholder that is empty, holds * or / or is no number matches nobody: " +
+			"look " +
 			"whether the first factor comes before the gate, and what map makes of its user.",
 	},
 	{

@@ -41,7 +41,7 @@ func TestReasonsAreComplete(t *testing.T) {
 func TestReasonsPage(t *testing.T) {
 	const file = "../../docs/reasons.md"
 	if *update {
-		if err := os.WriteFile(file, []byte(Page()), 0o644); err != nil { //nolint:gosec // a page for everybody
+		if err := os.WriteFile(file, []byte(Page()), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
