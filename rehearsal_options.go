@@ -214,6 +214,9 @@ func (x *examination) serviceRows(e *evidence.Evidence) []row {
 	answered := e != nil && e.Outcome == evidence.Answered
 	if asked && e != nil {
 		outcome = outcomes[e.Outcome]
+		if _, err := bws.DecodeResult(x.Result); e.Outcome == evidence.Invalid && x.Fault == "" && err != nil {
+			outcome += ": " + err.Error()
+		}
 	}
 	if answered {
 		success = "Success"

@@ -148,7 +148,8 @@ func (f *checkFlags) explain(cmd *cobra.Command) error {
 // question makes a question of the flags.
 func (f *checkFlags) question(cmd *cobra.Command) (*explain.Question, error) {
 	q := &explain.Question{
-		Server: f.server, Header: f.headers, Client: f.client, User: f.user, Fault: policy.Reason(f.fault), Now: time.Now(),
+		Server: f.server, Header: f.headers, Client: f.client, User: f.user, Fault: policy.Reason(f.fault),
+		Now: time.Now().Truncate(time.Second),
 		Claims: explain.Claims{BCID: f.bcid, App: f.app},
 	}
 	switch words := strings.Fields(f.request); len(words) {
