@@ -149,7 +149,7 @@ func (f *checkFlags) explain(cmd *cobra.Command) error {
 func (f *checkFlags) question(cmd *cobra.Command) (*explain.Question, error) {
 	q := &explain.Question{
 		Server: f.server, Header: f.headers, Client: f.client, User: f.user, Fault: policy.Reason(f.fault),
-		Now: time.Now().Truncate(time.Second),
+		Now:    time.Now().Truncate(time.Second),
 		Claims: explain.Claims{BCID: f.bcid, App: f.app},
 	}
 	switch words := strings.Fields(f.request); len(words) {
