@@ -100,7 +100,7 @@ func (s *Service) loadStorage(ctx caddy.Context) (certmagic.Storage, string, err
 	description := string(s.StorageRaw) // loading empties it
 	module, err := ctx.LoadModule(s, "StorageRaw")
 	if err != nil {
-		return nil, "", fmt.Errorf("storage: correct its options: %w", err)
+		return nil, "", fmt.Errorf("loading storage: correct its options: %w", err)
 	}
 	converter, ok := module.(caddy.StorageConverter)
 	if !ok {

@@ -175,7 +175,7 @@ func (s *Service) trustPool(ctx caddy.Context) (*x509.CertPool, error) {
 	}
 	module, err := ctx.LoadModule(s, "TLSTrustPoolRaw")
 	if err != nil {
-		return nil, fmt.Errorf("tls_trust_pool: correct its options: %w", err)
+		return nil, fmt.Errorf("loading tls_trust_pool: correct its options: %w", err)
 	}
 	ca, ok := module.(caddytls.CA)
 	if !ok {
