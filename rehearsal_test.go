@@ -107,10 +107,11 @@ func copyAnswer(t *testing.T, s *site, q *explain.Question) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer res.Body.Close()
+		body, _ := io.ReadAll(res.Body)
+		_ = res.Body.Close()
 		switch res.StatusCode {
 		case http.StatusOK:
-			q.Result, _ = io.ReadAll(res.Body)
+			q.Result = body
 		case http.StatusBadRequest:
 			q.Fault = policy.RejectedToken
 		case http.StatusUnauthorized:
