@@ -194,8 +194,9 @@ func (p *props) exhaust(s *Service, actor *actor) {
 }
 
 func (p *props) replaceLedger(ctx context.Context, s *Service, dir string) error {
-	config := ledger.Config{Storage: &certmagic.FileStorage{Path: dir}, ServiceID: s.identity, Now: s.now}
-	s.ledger = ledger.New(config)
+	played := s.newLedger(&certmagic.FileStorage{Path: dir})
+	p.closers = append(p.closers, func() { _ = played.Destruct() })
+	s.use(played)
 	err := s.ledger.Sync(ctx)
 	switch p.Fault {
 	case policy.Revoked:
@@ -212,7 +213,9 @@ func (p *props) replaceLedger(ctx context.Context, s *Service, dir string) error
 // breakStorage has the storages of all services fail from now on.
 func (p *props) breakStorage(ctx context.Context) {
 	for _, s := range p.services {
-		s.ledger = ledger.New(ledger.Config{Storage: brokenStorage{}, ServiceID: s.identity, Now: s.now})
+		broken := s.newLedger(brokenStorage{})
+		p.closers = append(p.closers, func() { _ = broken.Destruct() })
+		s.use(broken)
 		_ = s.ledger.Sync(ctx) // it fails, and need not be waited for any more
 	}
 }
