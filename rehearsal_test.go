@@ -290,6 +290,45 @@ func TestRehearsalWalksRoutes(t *testing.T) {
 	}
 }
 
+// Named routes are walked through where they are invoked, and a route that is terminal ends the walk.
+func TestRehearsalWalksSites(t *testing.T) {
+	const service = "{\n\tbws {\n\t\tapp_id app\n\t\tapp_secret s\n\t}\n}\n"
+	for name, test := range map[string]struct{ config, want, steps string }{
+		"named route": {
+			"&(gated) {\nbws\n}\nhttp://app.example {\ninvoke gated\nrespond hello\n}", "allow", "bws:allow static_response",
+		},
+		"another site":   {"http://app.example {\nheader X a\n}\nhttp:// {\nbws\n}", "open", "bws:unreached"},
+		"login":          {"http://app.example {\nbws {\nbcid bioid/9876/12345\nlogin\n}\n}", "allow", "bws:allow"},
+		"bearer":         {"http://app.example {\nbws {\ntoken bearer\n}\n}", "allow", "bws:allow"},
+		"not this route": {"http://app.example {\n@x not path /page\nbws @x\n}", "open", "bws:unmatched"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			report := rehearsed(t, adapted(t, service+test.config), ask(withResult(verifiedAlice)))
+			if steps := stepsOf(report); report.Decision != test.want || steps != test.steps {
+				t.Errorf("got %s by way of %s, want %s by way of %s", report.Decision, steps, test.want, test.steps)
+			}
+		})
+	}
+}
+
+// A server that speaks no TLS takes a request for HTTPS only from a proxy that it trusts.
+func TestRehearsalKnowsHTTPS(t *testing.T) {
+	config := adapted(t, "{\n\tservers {\n\t\ttrusted_proxies static 10.0.0.0/8\n\t}\n\tbws {\n\t\tapp_id app\n\t\tapp_secret s\n\t}\n}\n"+
+		"http://app.example:8080 {\nbws\n}")
+	from := func(client string) *explain.Question {
+		return ask(withResult(verifiedAlice), withHeader("X-Forwarded-Proto: https"), func(q *explain.Question) {
+			q.URL, q.Server, q.Client = "https://app.example/", ":8080", client
+		})
+	}
+	for client, want := range map[string]string{"10.1.1.1": "__Host-bws_token", "192.0.2.1": "bws_token"} {
+		report := rehearsed(t, config, from(client))
+		tokens := report.Steps[0].Gate.Options[0]
+		if tokens.Found != "cookie "+want || (len(report.Notes) > 0) != (want == "bws_token") {
+			t.Errorf("from %s: got %+v, notes %q", client, tokens, report.Notes)
+		}
+	}
+}
+
 // stepsOf are the handlers of a report, in one line.
 func stepsOf(r *explain.Report) string {
 	words := make([]string, len(r.Steps))

@@ -27,7 +27,8 @@ or --fault, and no secret is needed.
 
 The request carries a token that is made up for the result, in the place where
 each gate looks first. The flags from --age to --app-id change what it says;
---token-file presents another one. With --session-age, it carries a session that
+--token-file presents another one; a header is an argument, which every process on
+the machine can read, and no place for a token that is good. With --session-age, it carries a session that
 began with that result instead.
 
 What comes before a gate and may answer itself, such as basic_auth, is taken to let
