@@ -127,7 +127,7 @@ func (s *Service) unmarshalTrustPool(d *caddyfile.Dispenser) error {
 	}
 	module, err := caddyfile.UnmarshalModule(d, id)
 	if err != nil {
-		return fmt.Errorf("tls_trust_pool %s: %w", source, err)
+		return fmt.Errorf("tls_trust_pool %s: correct its options: %w", source, err)
 	}
 	s.TLSTrustPoolRaw = caddyconfig.JSONModuleObject(module, "provider", source, nil)
 	return nil
@@ -144,7 +144,7 @@ func (s *Service) unmarshalStorage(d *caddyfile.Dispenser) error {
 	}
 	module, err := caddyfile.UnmarshalModule(d, id)
 	if err != nil {
-		return fmt.Errorf("storage %s: %w", name, err)
+		return fmt.Errorf("storage %s: correct its options: %w", name, err)
 	}
 	s.StorageRaw = caddyconfig.JSONModuleObject(module, "module", name, nil)
 	return nil

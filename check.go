@@ -77,7 +77,7 @@ func (s TokenSource) check() error {
 		}
 	}
 	if set != 1 {
-		return errors.New("token: each source is exactly one of cookie, header and bearer")
+		return fmt.Errorf("token: each source is exactly one of cookie, header and bearer, but one is %q; give one of them", s.members())
 	}
 	// A cookie's name follows the grammar of a header's.
 	if !s.Bearer && !httpguts.ValidHeaderFieldName(s.Cookie+s.Header) {
@@ -95,6 +95,21 @@ func (s TokenSource) check() error {
 		return fmt.Errorf("token: header %s has a meaning of its own; use another name", name)
 	}
 	return nil
+}
+
+// members are the members of a source that are given, in the words of its JSON.
+func (s TokenSource) members() []string {
+	members := make([]string, 0, 3)
+	if s.Cookie != "" {
+		members = append(members, "cookie "+s.Cookie)
+	}
+	if s.Header != "" {
+		members = append(members, "header "+s.Header)
+	}
+	if s.Bearer {
+		members = append(members, "bearer")
+	}
+	return members
 }
 
 // String writes the source as in a Caddyfile.
@@ -146,7 +161,8 @@ func (g *Gate) checkScores() error {
 
 func (g *Gate) checkIdentification() error {
 	if g.MinScore == nil && slices.Contains(g.Allow, bws.Identification) {
-		return errors.New("min_score is required when identification is allowed: without it the best match passes, however poor")
+		return errors.New("min_score is required when identification is allowed: without it the best match passes, however poor; " +
+			"write one such as 0.7")
 	}
 	return nil
 }
@@ -190,7 +206,7 @@ func (g *Gate) checkDeny() error {
 	switch g.Deny.Mode {
 	case "", denyRespond, denyError:
 		if g.Deny.To != "" {
-			return fmt.Errorf("deny: only redirect takes a URL, got %q", g.Deny.To)
+			return fmt.Errorf("deny: only redirect takes a URL, got %q; remove it", g.Deny.To)
 		}
 		return nil
 	case denyRedirect:
@@ -227,7 +243,7 @@ func checkResolvedRedirect(option, written, to string) error {
 	web := err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http")
 	local := err == nil && u.Scheme == "" && u.Host == "" && strings.HasPrefix(u.Path, "/") && !strings.HasPrefix(to, "//")
 	if !web && !local || strings.ContainsAny(to, "\\") {
-		return fmt.Errorf("%s: %q is neither an http or https URL nor a path that begins with /", option, written)
+		return fmt.Errorf("%s: %q is neither an http or https URL nor a path that begins with /; write one of them", option, written)
 	}
 	return nil
 }
@@ -264,17 +280,24 @@ func checkFraction(option string, value float64) error {
 
 // warn tells the operator what is allowed but probably not meant; plain says that the server does not speak TLS itself.
 func (g *Gate) warn(plain bool) {
+	for _, warning := range g.warnings(plain) {
+		g.logger.Warn(warning, zap.String("service", g.serviceName()))
+	}
+}
+
+// warnings are about what is allowed but probably not meant.
+func (g *Gate) warnings(plain bool) (warnings []string) {
 	if slices.Contains(g.actions(), bws.Verification) && len(g.BCID) == 0 && g.Once == nil {
-		g.logger.Warn("no bcid: whoever is enrolled may pass; name the persons, or bind them to a first factor's user",
-			zap.String("service", g.serviceName()))
+		warnings = append(warnings, "no bcid: whoever is enrolled may pass; name the persons, or bind them to a first factor's user")
 	}
 	if g.sessions != nil && plain {
-		g.logger.Warn("sessions on a plain-http site: whoever reads the traffic can use them; serve it over https, or behind a "+
-			"trusted proxy that does", zap.String("service", g.serviceName()))
+		warnings = append(warnings, "sessions on a plain-http site: whoever reads the traffic can use them; serve it over https, or behind "+
+			"a trusted proxy that does")
 	}
 	if g.policy.Require == policy.RequireNone {
-		g.logger.Warn("require none: a photograph may pass for the person", zap.String("service", g.serviceName()))
+		warnings = append(warnings, "require none: a photograph may pass for the person")
 	}
+	return warnings
 }
 
 // servesPlainly reports whether the server that is being provisioned does not speak TLS itself.

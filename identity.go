@@ -75,7 +75,7 @@ func checkIdentityHeader(name string, values []string) error {
 	}
 	for _, value := range values {
 		if !httpguts.ValidHeaderFieldValue(value) {
-			return fmt.Errorf("identity_headers: the value of %s has a control character; remove it", name)
+			return fmt.Errorf("identity_headers: the value %q of %s has a control character; remove it", value, name)
 		}
 	}
 	return nil

@@ -53,16 +53,25 @@ func (s *Service) acquireLedger(ctx caddy.Context) error {
 	s.setIdentity()
 	where := sha256.Sum256([]byte(description))
 	key := hex.EncodeToString(s.identity[:]) + hex.EncodeToString(where[:])
-	value, _, err := ledgers.LoadOrNew(key, func() (caddy.Destructor, error) {
-		return &sharedLedger{Ledger: ledger.New(ledger.Config{ServiceID: s.identity, Counters: &ledgerCalls})}, nil
-	})
+	value, _, err := ledgers.LoadOrNew(key, func() (caddy.Destructor, error) { return s.newLedger(nil), nil })
 	if err != nil {
 		return err
 	}
 	shared := value.(*sharedLedger)
-	s.ledger, s.shared = shared.Ledger, sharing{ledger: shared, key: key, storage: storage}
+	s.shared = sharing{ledger: shared, key: key, storage: storage}
+	s.use(shared)
 	return nil
 }
+
+// newLedger sets a ledger up for this service, which lacks a storage until one is attached if none is given.
+func (s *Service) newLedger(storage certmagic.Storage) *sharedLedger {
+	return &sharedLedger{Ledger: ledger.New(ledger.Config{
+		Storage: storage, ServiceID: s.identity, Now: s.now, Counters: &ledgerCalls,
+	})}
+}
+
+// use has the service work with a ledger.
+func (s *Service) use(l *sharedLedger) { s.ledger = l.Ledger }
 
 // startLedger lends this configuration's storage to the ledger, and has it begin to work.
 func (s *Service) startLedger() {
@@ -100,11 +109,11 @@ func (s *Service) loadStorage(ctx caddy.Context) (certmagic.Storage, string, err
 	description := string(s.StorageRaw) // loading empties it
 	module, err := ctx.LoadModule(s, "StorageRaw")
 	if err != nil {
-		return nil, "", fmt.Errorf("loading storage: %w", err)
+		return nil, "", fmt.Errorf("loading storage: correct its options: %w", err)
 	}
 	converter, ok := module.(caddy.StorageConverter)
 	if !ok {
-		return nil, "", fmt.Errorf("storage: %T is no storage", module)
+		return nil, "", fmt.Errorf("storage: %T is no storage; use another module", module)
 	}
 	storage, err := converter.CertMagicStorage()
 	if err != nil {

@@ -16,8 +16,8 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 )
 
-// adapted is a Caddyfile with a service, provisioned as Caddy does it.
-func adapted(t *testing.T, text string) caddy.Context {
+// provisioned is a Caddyfile with a service, provisioned as Caddy does it.
+func provisioned(t *testing.T, text string) caddy.Context {
 	t.Helper()
 	adapter := caddyfile.Adapter{ServerType: httpcaddyfile.ServerType{}}
 	text = strings.Replace(text, "{\n", "{\n\tadmin off\n\tauto_https off\n\tstorage file_system "+t.TempDir()+
@@ -88,7 +88,7 @@ func TestWarnOfLogs(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			output := "\n output file " + filepath.Join(t.TempDir(), "log") + "\n"
-			ctx := adapted(t, test.global+strings.ReplaceAll(test.site, "LOG", output))
+			ctx := provisioned(t, test.global+strings.ReplaceAll(test.site, "LOG", output))
 			app, err := ctx.App("http")
 			if err != nil {
 				t.Fatal(err)

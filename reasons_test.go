@@ -72,8 +72,15 @@ func tokenForeign(appID string) func(*site) string {
 
 func tokenText(token string) func(*site) string { return func(*site) string { return token } }
 
-// Each row is a request that would be allowed but for one thing, and how often BWS is asked about its token.
-func TestReasons(t *testing.T) {
+// reasonRow is a request that would be allowed but for one thing, and how often BWS is asked about its token.
+type reasonRow struct {
+	gate   Gate
+	token  func(*site) string
+	calls  int
+	reason policy.Reason
+}
+
+func reasonRows() map[string]reasonRow {
 	minScore := 0.5
 	identification := Gate{Allow: []bws.Action{bws.Identification}, MinScore: &minScore, MinMargin: 0.25}
 	minute := Gate{MaxAge: caddy.Duration(time.Minute)}
@@ -83,12 +90,7 @@ func TestReasons(t *testing.T) {
 	enrolling := bwstest.TokenSpec{BCID: alice, Task: bwstest.DefaultTask | bws.TaskAutoEnroll}
 	twice := []byte(`{"Success":false,"Success":true,"Action":"verification","BCID":"bioid/9876/12345"}`)
 
-	for name, test := range map[string]struct {
-		gate   Gate
-		token  func(*site) string
-		calls  int
-		reason policy.Reason
-	}{
+	return map[string]reasonRow{
 		"no token":         {Gate{}, tokenText(""), 0, policy.NoToken},
 		"nonsense":         {Gate{}, tokenText("nonsense"), 0, policy.MalformedToken},
 		"security case 38": {Gate{}, tokenText(strings.Repeat("e30.", 2000)), 0, policy.MalformedToken},
@@ -129,7 +131,11 @@ func TestReasons(t *testing.T) {
 		"passing fault":    {Gate{}, tokenAnswered(bwstest.Answer{Status: http.StatusServiceUnavailable}), 2, ""},
 		"security case 74": {Gate{}, tokenAnswered(bwstest.Answer{Status: http.StatusFound}), 1, policy.ServiceInvalid},
 		"security case 79": {Gate{}, tokenAnswered(bwstest.Answer{Body: twice}), 1, policy.ServiceInvalid},
-	} {
+	}
+}
+
+func TestReasons(t *testing.T) {
+	for name, test := range reasonRows() {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t)
 			o := send(t, get("X-BWS-Token: "+test.token(s)), s.gate(t, test.gate))

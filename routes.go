@@ -1,6 +1,8 @@
 package caddybws
 
 import (
+	"slices"
+
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/rewrite"
@@ -15,19 +17,35 @@ const (
 		"query, which the gate has to see, too; match the path only"
 )
 
+// routeWarning is about a gate whose place on its route is hardly what is meant.
+type routeWarning struct {
+	server, message string
+	gate            *Gate
+}
+
 // warnOfRoutes tells the operator of gates whose place on their route is hardly what is meant, or whose tokens come to a log.
 func warnOfRoutes(ctx caddy.Context, app *caddyhttp.App, logger *zap.Logger) {
+	for _, w := range routeWarnings(app) {
+		logger.Warn(w.message, zap.String("server", w.server), zap.String("service", w.gate.serviceName()))
+	}
 	for name, server := range app.Servers {
 		logs := logInspection{ctx: ctx, shown: make(map[string][]string)}
-		look := routeInspection{
-			warn: func(message string, g *Gate) {
-				logger.Warn(message, zap.String("server", name), zap.String("service", g.serviceName()))
-			},
-			found: func(g *Gate, hosts []string) { logs.gate(g, server.Logs, hosts) },
-		}
+		look := routeInspection{named: server.NamedRoutes, found: func(g *Gate, at place) { logs.gate(g, server.Logs, at.hosts) }}
 		look.routes(server.Routes, place{})
 		logs.warn(name, logger)
 	}
+}
+
+func routeWarnings(app *caddyhttp.App) (warnings []routeWarning) {
+	for name, server := range app.Servers {
+		look := routeInspection{named: server.NamedRoutes, found: func(g *Gate, at place) {
+			for _, message := range at.warnings(g) {
+				warnings = append(warnings, routeWarning{name, message, g})
+			}
+		}}
+		look.routes(server.Routes, place{})
+	}
+	return warnings
 }
 
 // place is what comes before a handler.
@@ -41,8 +59,11 @@ type place struct {
 }
 
 type routeInspection struct {
-	warn  func(message string, g *Gate)
-	found func(g *Gate, hosts []string)
+	named map[string]*caddyhttp.Route
+	// found is called for each gate.
+	found func(g *Gate, at place)
+	// invoked are the named routes that are being looked at: one may invoke itself.
+	invoked []string
 }
 
 // routes looks at routes in the order in which requests meet them, and reports whether the path may be another after them.
@@ -61,8 +82,10 @@ func (i *routeInspection) routes(routes caddyhttp.RouteList, at place) (rewritte
 				here.rewritten = here.rewritten || changesPath(h)
 			case *caddyhttp.Subroute:
 				here.rewritten = i.routes(h.Routes, here)
+			case *caddyhttp.Invoke:
+				here.rewritten = i.invoke(h.Name, here)
 			case *Gate:
-				i.gate(h, here)
+				i.found(h, here)
 			}
 		}
 		at.rewritten = here.rewritten
@@ -70,14 +93,25 @@ func (i *routeInspection) routes(routes caddyhttp.RouteList, at place) (rewritte
 	return at.rewritten
 }
 
-func (i *routeInspection) gate(g *Gate, at place) {
-	i.found(g, at.hosts)
-	if at.passable {
-		i.warn(gateAfterRewrite, g)
+func (i *routeInspection) invoke(name string, at place) (rewritten bool) {
+	route := i.named[name]
+	if route == nil || slices.Contains(i.invoked, name) {
+		return at.rewritten
 	}
-	if g.Login != nil && at.narrowed {
-		i.warn(loginUnderMatcher, g)
+	i.invoked = append(i.invoked, name)
+	defer func() { i.invoked = i.invoked[:len(i.invoked)-1] }()
+	return i.routes(caddyhttp.RouteList{*route}, at)
+}
+
+// warnings are about a gate at this place.
+func (p place) warnings(g *Gate) (warnings []string) {
+	if p.passable {
+		warnings = append(warnings, gateAfterRewrite)
 	}
+	if g.Login != nil && p.narrowed {
+		warnings = append(warnings, loginUnderMatcher)
+	}
+	return warnings
 }
 
 // narrow takes the matchers of a route into account.

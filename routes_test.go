@@ -19,6 +19,9 @@ func TestWarnOfRoutes(t *testing.T) {
 		}
 		return r
 	}
+	invoke := &caddyhttp.Invoke{Name: "named"}
+	named := route(login, &post)
+	named.Handlers = append(named.Handlers, invoke)
 	sub := func(routes ...caddyhttp.Route) *caddyhttp.Subroute { return &caddyhttp.Subroute{Routes: routes} }
 	front, prefix := &rewrite.Rewrite{URI: "/index.php"}, &rewrite.Rewrite{StripPathPrefix: "/app"}
 	for name, test := range map[string]struct {
@@ -39,13 +42,15 @@ func TestWarnOfRoutes(t *testing.T) {
 			caddyhttp.RouteList{route(login, &caddyhttp.MatchNot{MatcherSets: []caddyhttp.MatcherSet{{&post}}})},
 			[]string{loginUnderMatcher},
 		},
-		"no login for a method": {caddyhttp.RouteList{route(plain, &post)}, nil},
+		"login in a named route": {caddyhttp.RouteList{route(invoke)}, []string{loginUnderMatcher}},
+		"no such named route":    {caddyhttp.RouteList{route(&caddyhttp.Invoke{Name: "other"})}, nil},
+		"no login for a method":  {caddyhttp.RouteList{route(plain, &post)}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []string
 			look := routeInspection{
-				warn:  func(message string, _ *Gate) { got = append(got, message) },
-				found: func(*Gate, []string) {},
+				named: map[string]*caddyhttp.Route{"named": &named},
+				found: func(g *Gate, at place) { got = append(got, at.warnings(g)...) },
 			}
 			look.routes(test.routes, place{})
 			if !slices.Equal(got, test.want) {

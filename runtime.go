@@ -180,11 +180,11 @@ func (s *Service) trustPool(ctx caddy.Context) (*x509.CertPool, error) {
 	}
 	module, err := ctx.LoadModule(s, "TLSTrustPoolRaw")
 	if err != nil {
-		return nil, fmt.Errorf("loading tls_trust_pool: %w", err)
+		return nil, fmt.Errorf("loading tls_trust_pool: correct its options: %w", err)
 	}
 	ca, ok := module.(caddytls.CA)
 	if !ok {
-		return nil, fmt.Errorf("tls_trust_pool: %T is not a source of CA certificates", module)
+		return nil, fmt.Errorf("tls_trust_pool: %T is not a source of CA certificates; use inline or file", module)
 	}
 	return ca.CertPool(), nil
 }
@@ -197,14 +197,18 @@ func resolve(value string) (string, error) {
 		// Not named, since what looks like a placeholder may be a part of a secret.
 		return "", errors.New(`holds an unknown placeholder: use {env.<name>} or {file.<path>}, and \{ for a brace`)
 	}
-	return repl.ReplaceOrErr(value, true, true)
+	resolved, err := repl.ReplaceOrErr(value, true, true)
+	if err != nil {
+		return "", fmt.Errorf("%w; give it a value, or write the value itself", err)
+	}
+	return resolved, nil
 }
 
 func parseProxy(value string) (*url.URL, error) {
 	u, err := url.Parse(value)
 	if err != nil || u.Host == "" || !slices.Contains([]string{"http", "https", "socks5"}, u.Scheme) {
 		// The value may hold a password.
-		return nil, errors.New("proxy: not a URL of the form http://host:port, https://host:port or socks5://host:port")
+		return nil, errors.New("proxy: not a URL of a proxy; write one of the form http://host:port, https://host:port or socks5://host:port")
 	}
 	return u, nil
 }

@@ -214,9 +214,8 @@ func (s *Service) provision(ctx caddy.Context, name string) error {
 	}
 	s.now, s.logger = time.Now, ctx.Logger().Named(name)
 	s.repeats = newRepeats(s.now)
-	if s.CacheTTL != nil && time.Duration(*s.CacheTTL) > wiseCacheTTL {
-		s.logger.Warn("cache_ttl is above a minute: whoever fails after a success passes for that long; choose 1m or less",
-			zap.Duration("cache_ttl", time.Duration(*s.CacheTTL)))
+	for _, warning := range s.warnings() {
+		s.logger.Warn(warning)
 	}
 	if err := s.acquire(ctx); err != nil {
 		return err
@@ -227,10 +226,19 @@ func (s *Service) provision(ctx caddy.Context, name string) error {
 	return s.provisionAudit()
 }
 
+// warnings are about what is allowed but probably not meant.
+func (s *Service) warnings() (warnings []string) {
+	if ttl := s.limits().SuccessTTL; ttl > wiseCacheTTL {
+		warnings = append(warnings, fmt.Sprintf("cache_ttl is above a minute (%s): whoever fails after a success passes for that long; "+
+			"choose 1m or less", ttl))
+	}
+	return warnings
+}
+
 // check finds mistakes that need no placeholder resolved.
 func (s *Service) check() error {
 	if s.AppID == "" {
-		return errors.New("app_id is missing: it is the App-ID that BioID assigned")
+		return errors.New("app_id is missing: give the App-ID that BioID assigned")
 	}
 	if s.AppSecret == "" {
 		return errors.New("app_secret is missing: use a placeholder such as {env.BWS_APP_SECRET}")

@@ -38,7 +38,7 @@ func parseCaddyfile(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error)
 func (e *Emulator) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // consume the directive's name
 	if d.NextArg() {
-		return d.ArgErr()
+		return d.Err("bws_emulator takes no value; remove what follows it")
 	}
 	for d.NextBlock(0) {
 		if err := e.unmarshalOption(d); err != nil {
@@ -46,10 +46,10 @@ func (e *Emulator) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		}
 	}
 	if e.AppID == "" {
-		return d.Err("app_id is missing")
+		return d.Err("app_id is missing; give the one that the services under test have")
 	}
 	if e.AppSecret == "" {
-		return d.Err("app_secret is missing")
+		return d.Err("app_secret is missing; give the one that the services under test have")
 	}
 	return nil
 }
@@ -65,7 +65,7 @@ func (e *Emulator) unmarshalOption(d *caddyfile.Dispenser) error {
 			return d.Err("enrolled is given twice; list everybody in one line")
 		}
 		if e.Enrolled = d.RemainingArgs(); len(e.Enrolled) == 0 {
-			return d.ArgErr()
+			return d.Err("enrolled names nobody; give at least one BCID")
 		}
 		for _, bcid := range e.Enrolled {
 			if _, err := parsePerson(bcid); err != nil {
@@ -74,7 +74,7 @@ func (e *Emulator) unmarshalOption(d *caddyfile.Dispenser) error {
 		}
 		return nil
 	default:
-		return d.Errf("unknown option %q; the options are app_id, app_secret, and enrolled", option)
+		return d.Errf("unknown option %q: use one of app_id, app_secret, enrolled", option)
 	}
 }
 
@@ -82,11 +82,11 @@ func (e *Emulator) unmarshalOption(d *caddyfile.Dispenser) error {
 func unmarshalOnce(d *caddyfile.Dispenser, value *string) error {
 	option := d.Val()
 	if *value != "" {
-		return d.Errf("%s is given twice", option)
+		return d.Errf("%s is given twice; keep one", option)
 	}
 	// Not d.ArgErr, which would show the value.
 	if !d.AllArgs(value) || *value == "" {
-		return d.Errf("%s takes exactly one value", option)
+		return d.Errf("%s takes exactly one value; write one", option)
 	}
 	return nil
 }

@@ -39,19 +39,19 @@ func TestUnmarshalCaddyfile(t *testing.T) {
 
 func TestUnmarshalCaddyfileErrors(t *testing.T) {
 	tests := []struct{ name, block, want string }{
-		{"nothing", "", "app_id is missing, at Testfile:3"},
-		{"no app_id", "app_secret hush", "app_id is missing, at Testfile:3"},
-		{"no app_secret", "app_id id", "app_secret is missing, at Testfile:3"},
-		{"app_id without a value", "app_id", "app_id takes exactly one value, at Testfile:2"},
-		{"empty app_id", `app_id ""`, "app_id takes exactly one value, at Testfile:2"},
-		{"app_id twice", "app_id id\napp_id id", "app_id is given twice, at Testfile:3"},
-		{"app_secret twice", "app_secret hush\napp_secret hush", "app_secret is given twice, at Testfile:3"},
-		{"app_secret with two values", "app_secret hush hush", "app_secret takes exactly one value, at Testfile:2"},
-		{"enrolled without a value", "enrolled", "enrolled', at Testfile:2"},
+		{"nothing", "", "app_id is missing; give the one that the services under test have, at Testfile:3"},
+		{"no app_id", "app_secret hush", "app_id is missing; give the one that the services under test have, at Testfile:3"},
+		{"no app_secret", "app_id id", "app_secret is missing; give the one that the services under test have, at Testfile:3"},
+		{"app_id without a value", "app_id", "app_id takes exactly one value; write one, at Testfile:2"},
+		{"empty app_id", `app_id ""`, "app_id takes exactly one value; write one, at Testfile:2"},
+		{"app_id twice", "app_id id\napp_id id", "app_id is given twice; keep one, at Testfile:3"},
+		{"app_secret twice", "app_secret hush\napp_secret hush", "app_secret is given twice; keep one, at Testfile:3"},
+		{"app_secret with two values", "app_secret hush hush", "app_secret takes exactly one value; write one, at Testfile:2"},
+		{"enrolled without a value", "enrolled", "enrolled names nobody; give at least one BCID, at Testfile:2"},
 		{"enrolled twice", "enrolled bws/1/42\nenrolled bws/1/43", "enrolled is given twice; list everybody in one line, at Testfile:3"},
-		{"enrolled rubbish", "enrolled bws/1/42 bob", `enrolled: "bob" is not a BCID of the form storage/partition/class, at Testfile:2`},
+		{"enrolled rubbish", "enrolled bws/1/42 bob", `enrolled: "bob" is not a BCID of the form storage/partition/class; correct it, at Testfile:2`},
 		{"enrolled partition", "enrolled bws/1/0", `enrolled: "bws/1/0" is a whole partition; give a class other than 0, at Testfile:2`},
-		{"unknown option", "secret hush", `unknown option "secret"; the options are app_id, app_secret, and enrolled, at Testfile:2`},
+		{"unknown option", "secret hush", `unknown option "secret": use one of app_id, app_secret, enrolled, at Testfile:2`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

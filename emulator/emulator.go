@@ -66,7 +66,7 @@ func (e *Emulator) Provision(ctx caddy.Context) error {
 		return err
 	}
 	if strings.Contains(appID, ":") {
-		return errors.New("app_id contains a colon, which HTTP Basic authentication does not allow")
+		return errors.New("app_id contains a colon, which HTTP Basic authentication does not allow; remove it")
 	}
 	appSecret, err := resolve("app_secret", e.AppSecret)
 	if err != nil {
@@ -134,7 +134,7 @@ func resolve(option, value string) (string, error) {
 		return "", fmt.Errorf("%s: %v", option, err)
 	}
 	if resolved == "" {
-		return "", errors.New(option + " is missing")
+		return "", errors.New(option + " is missing; give the one that the services under test have")
 	}
 	return resolved, nil
 }
@@ -142,7 +142,7 @@ func resolve(option, value string) (string, error) {
 func parsePerson(s string) (bws.BCID, error) {
 	person, err := bws.ParseBCID(s)
 	if err != nil {
-		return bws.BCID{}, fmt.Errorf("enrolled: %q is %v", s, err)
+		return bws.BCID{}, fmt.Errorf("enrolled: %q is %v; correct it", s, err)
 	}
 	if !person.IsPerson() {
 		return bws.BCID{}, fmt.Errorf("enrolled: %q is a whole partition; give a class other than 0", s)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -103,6 +104,18 @@ func assertRefused(t *testing.T, input, want string) {
 	}
 	if !strings.HasSuffix(err.Error(), want) {
 		t.Errorf("got the error:\n%v\nwant:\n%s", err, want)
+	}
+	assertHelps(t, err)
+}
+
+// remedies are the words with which an error says what to do.
+var remedies = regexp.MustCompile(`\b(add|change|choose|correct|give|keep|name|remove|shorten|use|write)\b`)
+
+// assertHelps wants an error to say what to do, and to show no secret.
+func assertHelps(t *testing.T, err error) {
+	t.Helper()
+	if !remedies.MatchString(err.Error()) {
+		t.Errorf("the error does not say what to do: %v", err)
 	}
 	if strings.Contains(err.Error(), secretMark) {
 		t.Errorf("the error shows a secret: %v", err)

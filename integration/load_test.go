@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -179,10 +180,16 @@ func assertDoesNotLoad(t *testing.T, config []byte, want string) {
 			t.Fatalf("want the error %q, got %q", want, err)
 		}
 	}
+	if !caddysOwn.MatchString(err.Error()) {
+		assertHelps(t, err)
+	}
 	if strings.Contains(err.Error(), secretMark) {
 		t.Errorf("the error shows a secret: %v", err)
 	}
 }
+
+// caddysOwn are errors of reading JSON, in which the module has no say.
+var caddysOwn = regexp.MustCompile(`unknown field|missing unit|cannot unmarshal`)
 
 // Loading a configuration must work while the service or the network is down, and `caddy validate` must not reach out.
 func TestLoadOpensNoConnection(t *testing.T) {
