@@ -25,6 +25,8 @@ says so.
   probe, token, result    talk to BWS with the credentials of a service that a
                           configuration holds; Caddy need not run
   inspect                 decodes a token, and talks to nobody
+  check                   says what the gates of a configuration would decide
+                          about a request, and why, and talks to nobody
   services, revoke,       talk to a Caddy that runs, through its admin API
   rotate
 
