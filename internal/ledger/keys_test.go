@@ -328,28 +328,33 @@ func TestKeysOnFiles(t *testing.T) {
 
 // Whoever wants to change the keys while somebody else does waits no longer than they want.
 func TestChangingKeysGivesUp(t *testing.T) {
-	w := newWorld()
-	l := w.synced(t)
-	keys := l.Keys(Sessions)
-	if err := keys.turn.take(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if key, err := keys.Rotate(ctx); key != nil || !errors.Is(err, context.Canceled) {
-		t.Errorf("Rotate: %v, %v", key, err)
-	}
-	if err := keys.sync(ctx); !errors.Is(err, context.Canceled) {
-		t.Errorf("sync: %v", err)
-	}
-	w.Advance(KeyRotation + longestSession + skew + clockStep)
-	if err := keys.sweep(ctx); !errors.Is(err, context.Canceled) {
-		t.Errorf("sweep: %v", err)
-	}
-	keys.turn.pass()
-	if err := keys.sweep(t.Context()); err != nil || len(keys.All()) > 0 {
-		t.Errorf("sweep: %v, left are %v", err, keys.All())
-	}
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		l := w.synced(t)
+		keys := l.Keys(Sessions)
+		w.Advance(KeyRotation + longestSession + skew + clockStep)
+		if err := keys.turn.take(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for name, change := range map[string]func(context.Context) error{
+			"Rotate": func(ctx context.Context) error { _, err := keys.Rotate(ctx); return err },
+			"sync":   keys.sync,
+			"sweep":  keys.sweep,
+		} {
+			ctx, cancel := context.WithCancel(t.Context())
+			gone := make(chan error)
+			go func() { gone <- change(ctx) }()
+			synctest.Wait()
+			cancel()
+			if err := <-gone; !errors.Is(err, context.Canceled) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		keys.turn.pass()
+		if err := keys.sweep(t.Context()); err != nil || len(keys.All()) > 0 {
+			t.Errorf("sweep: %v, left are %v", err, keys.All())
+		}
+	})
 }
 
 // A storage that is full of keys gets no more, not even one that is due.

@@ -330,3 +330,15 @@ func TestClear(t *testing.T) {
 		})
 	}
 }
+
+// A bucket of revocations that cannot be deleted is reported.
+func TestSweepFails(t *testing.T) {
+	w := newWorld()
+	l := w.synced(t)
+	mustSweep(t, l)
+	l.revocations.ended = []minute{1}
+	w.faulty.Set(ledgertest.Failing(ledgertest.Delete))
+	if err := l.Sweep(t.Context()); err == nil {
+		t.Error("no error")
+	}
+}
