@@ -84,7 +84,7 @@ func (b *breaker) visit(node ast.Node) bool {
 	case *ast.BasicLit:
 		b.literal(n)
 	case *ast.IfStmt:
-		b.replace(n.Cond, "!("+b.text(n.Cond)+")")
+		b.negate(n.Cond)
 	case *ast.SwitchStmt:
 		b.cases(n)
 	case *ast.AssignStmt:
@@ -112,7 +112,7 @@ func (b *breaker) cases(n *ast.SwitchStmt) {
 		for i, expression := range clause.List {
 			switch {
 			case n.Tag == nil:
-				b.replace(expression, "!("+b.text(expression)+")")
+				b.negate(expression)
 			case i > 0:
 				b.replaceRange(clause.List[i-1].End(), expression.End(), "")
 			}
@@ -121,6 +121,19 @@ func (b *breaker) cases(n *ast.SwitchStmt) {
 			b.replaceRange(clause.Colon, clause.Body[len(clause.Body)-1].End(), ":")
 		}
 	}
+}
+
+// negate turns a condition around, unless that is what happens to its operator anyway.
+func (b *breaker) negate(condition ast.Expr) {
+	switch n := condition.(type) {
+	case *ast.BinaryExpr:
+		if n.Op == token.EQL || n.Op == token.NEQ {
+			return
+		}
+	case *ast.UnaryExpr:
+		return
+	}
+	b.replace(condition, "!("+b.text(condition)+")")
 }
 
 func (b *breaker) text(n ast.Node) string { return b.between(n.Pos(), n.End()) }
