@@ -2,7 +2,9 @@ package caddybws
 
 import (
 	"encoding/hex"
+	"errors"
 	"net/http"
+	"net/http/httptest"
 	"reflect"
 	"slices"
 	"strings"
@@ -273,4 +275,32 @@ func TestAdminForgets(t *testing.T) {
 		t.Error("the other service still remembers")
 	}
 	send(t, get(cookie), g).checkAllowed(t)
+}
+
+// Any bytes may come as the body. What is understood concerns something, and what is not is answered without quoting it.
+func FuzzRevocation(f *testing.F) {
+	for _, body := range []string{
+		`{"session":"00112233445566778899AABBCCDDEEFF"}`, `{"token":" a.b.c\n"}`, `{"bcid":"bioid.9876.12345"}`, `{"service":"default"}`,
+		`{"bcid":"bioid/9876/0"}`, `{"session":"0","token":"x"}`, `{"service":"","Service":"default"}`, `{"token":"x"}{}`, `null`, ``,
+	} {
+		f.Add(body)
+	}
+	f.Fuzz(func(t *testing.T, body string) {
+		r := httptest.NewRequest(http.MethodPost, "/bws/revoke", strings.NewReader(body))
+		var asked revocation
+		err := readBody(httptest.NewRecorder(), r, &asked)
+		subject := ledger.Subject{}
+		if err == nil {
+			_, subject, err = asked.subject()
+		}
+		if err == nil && subject == (ledger.Subject{}) {
+			t.Fatalf("%q revokes nothing", body)
+		}
+		if err != nil && (subject != (ledger.Subject{}) || len(body) > 100 && strings.Contains(err.Error(), body)) {
+			t.Fatalf("%q: %v, %v", body, subject, err)
+		}
+		if failure, ok := errors.AsType[caddy.APIError](err); err != nil && (!ok || failure.HTTPStatus/100 != 4) {
+			t.Fatalf("%q is answered with %v", body, err)
+		}
+	})
 }

@@ -275,3 +275,33 @@ func TestLoginVaries(t *testing.T) {
 		}
 	}
 }
+
+// Any cookies may come along with a return or without one. None of them gets anybody in who has not performed, and none makes the
+// gate panic or forget its own answer.
+func FuzzLoginCookies(f *testing.F) {
+	s := newSite(f)
+	s.service = newService(f, inProcess{s.Service}, s.clock.Now, unlimited)
+	g := s.gate(f, loginGate(withSession))
+	ui := send(f, navigation("/page"), g).sentTo(f)
+	token, back := ui.Get("access_token"), backFrom(ui, "")
+	for _, cookies := range []string{
+		"bws_login_token=" + token, "bws_login_token=" + token + "." + token, "bws_login_token=...; bws_login_outcome=x",
+		"bws_login_at_00000000=x; bws_login_at_00000000=y; bws_login_at_", "bws_session=" + token + "; __Host-bws_login_token=a.b.c.d",
+		strings.Repeat("bws_login_at_0=;", 40),
+	} {
+		f.Add(cookies, true)
+		f.Add(cookies, false)
+	}
+	f.Fuzz(func(t *testing.T, cookies string, returns bool) {
+		target := "/page"
+		if returns {
+			target = back
+		}
+		r := navigation(target)
+		r.Header["Cookie"] = []string{cookies}
+		o := send(t, r, g)
+		if o.app != nil || o.err != nil || o.Code < 300 || o.Code >= 500 {
+			t.Fatalf("%q: got %d, %v, app reached: %v", cookies, o.Code, o.err, o.app != nil)
+		}
+	})
+}

@@ -150,3 +150,30 @@ func TestResolvePersonsIgnoresGates(t *testing.T) {
 		t.Errorf("the user of a first factor yields %v", patterns)
 	}
 }
+
+// Whatever is in a placeholder, it names one person at most, unless the operator has written a star.
+func FuzzPersons(f *testing.F) {
+	f.Add("bioid/9876/{class}", "12345")
+	f.Add("{person}", "bioid.9876.12345")
+	f.Add("{s}/*/1{class}", "*")
+	f.Add("{http.auth/user.id}", "bioid/9876/*")
+	f.Add("bioid/{p}/{c}", "1/2")
+	f.Add("{", "}")
+	f.Fuzz(func(t *testing.T, pattern, value string) {
+		p, err := parsePersons([]string{pattern})
+		if err != nil {
+			return
+		}
+		repl := caddy.NewEmptyReplacer()
+		repl.Map(func(string) (any, bool) { return value, true })
+		for _, resolved := range p.resolve(new(visit), repl) {
+			person, one := resolved.BCID()
+			if !one && !strings.Contains(pattern, "*") {
+				t.Fatalf("%q with %q matches more than one: %v", pattern, value, resolved)
+			}
+			if one && !resolved.Match(person) {
+				t.Fatalf("%q with %q does not match %v", pattern, value, person)
+			}
+		}
+	})
+}

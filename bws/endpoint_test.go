@@ -3,6 +3,8 @@ package bws
 import (
 	"strings"
 	"testing"
+
+	"github.com/caddy-bws/caddy-bws/internal/loopback"
 )
 
 func TestParseEndpoint(t *testing.T) {
@@ -84,4 +86,32 @@ func TestParseEndpointRefuses(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What is accepted is in its normal form, leads nowhere else, and is refused with an error that does not quote it.
+func FuzzParseEndpoint(f *testing.F) {
+	for _, s := range []string{
+		"https://bws.bioid.com/extension/", "HTTPS://BWS.example:0443//a/../b", "http://[::1]:80/%2f", "http://127.0.0.1.example.com",
+		"https://hunter2@bws.bioid.com", "https://bws.bioid.com:0/?#", "http://localhost:9080/a b",
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		u, err := ParseEndpoint(s)
+		if err != nil {
+			if u != nil || len(s) > 20 && strings.Contains(err.Error(), s) {
+				t.Fatalf("%q: %v, %v", s, u, err)
+			}
+			return
+		}
+		if u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.HasSuffix(u.Path, "/") {
+			t.Fatalf("%q is accepted as %q", s, u)
+		}
+		if clear := u.Scheme == "http" && loopback.Is(u.Hostname()); u.Scheme != "https" && !clear {
+			t.Fatalf("%q sends secrets in the clear to %q", s, u)
+		}
+		if again, err := ParseEndpoint(u.String()); err != nil || again.String() != u.String() {
+			t.Fatalf("%q becomes %q, and that %v, %v", s, u, again, err)
+		}
+	})
 }

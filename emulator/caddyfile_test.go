@@ -110,3 +110,27 @@ func TestDirectiveOrder(t *testing.T) {
 		t.Errorf("handlers %v, want %v\n%s", handlers, want, config)
 	}
 }
+
+// Any bytes may stand in the block. What is accepted says the same in JSON.
+func FuzzUnmarshalCaddyfile(f *testing.F) {
+	f.Add("app_id id\napp_secret {env.SECRET}\nenrolled bws/1/42 bws.1.-7")
+	f.Add("app_id \"\"\napp_secret {\n}")
+	f.Add("enrolled {\n\tbws/1/0\n}\n}\n{")
+	f.Fuzz(func(t *testing.T, block string) {
+		tokens, err := caddyfile.Tokenize([]byte("bws_emulator {\n"+block+"\n}"), "Caddyfile")
+		if err != nil {
+			return
+		}
+		e, again := new(Emulator), new(Emulator)
+		if e.UnmarshalCaddyfile(caddyfile.NewDispenser(tokens)) != nil {
+			return
+		}
+		text, err := json.Marshal(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(text, again); err != nil || !reflect.DeepEqual(e, again) {
+			t.Fatalf("%+v became %+v by way of %s, %v", e, again, text, err)
+		}
+	})
+}

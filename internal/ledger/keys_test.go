@@ -325,3 +325,63 @@ func TestKeysOnFiles(t *testing.T) {
 	mustFind(t, a, current(t, b))
 	mustFind(t, b, current(t, a))
 }
+
+// Whoever wants to change the keys while somebody else does waits no longer than they want.
+func TestChangingKeysGivesUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		l := w.synced(t)
+		keys := l.Keys(Sessions)
+		w.Advance(KeyRotation + longestSession + skew + clockStep)
+		if err := keys.turn.take(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for name, change := range map[string]func(context.Context) error{
+			"Rotate": func(ctx context.Context) error { _, err := keys.Rotate(ctx); return err },
+			"sync":   keys.sync,
+			"sweep":  keys.sweep,
+		} {
+			ctx, cancel := context.WithCancel(t.Context())
+			gone := make(chan error)
+			go func() { gone <- change(ctx) }()
+			synctest.Wait()
+			cancel()
+			if err := <-gone; !errors.Is(err, context.Canceled) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		keys.turn.pass()
+		if err := keys.sweep(t.Context()); err != nil || len(keys.All()) > 0 {
+			t.Errorf("sweep: %v, left are %v", err, keys.All())
+		}
+	})
+}
+
+// A storage that is full of keys gets no more, not even one that is due.
+func TestKeysAreBounded(t *testing.T) {
+	w := newWorld()
+	l := w.synced(t)
+	keys := l.Keys(Sessions)
+	for i := range maxKeys - 1 {
+		key := &Key{ID: KeyID{1, byte(i)}, UseFrom: w.Now(), OpenUntil: w.Now().Add(time.Hour), secret: token(i)}
+		data, err := encodeKey(key)
+		if err == nil {
+			err = w.memory.Store(t.Context(), keys.dir.child(key.ID.String()).path, data)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.Advance(keysInterval)
+	syncAll(t, l)
+	if n := len(keys.All()); n != maxKeys {
+		t.Fatalf("%d keys", n)
+	}
+	w.Advance(KeyRotation)
+	if err := l.Sync(t.Context()); !errors.Is(err, ErrTooManyKeys) {
+		t.Errorf("Sync: %v", err)
+	}
+	if _, err := keys.Rotate(t.Context()); !errors.Is(err, ErrTooManyKeys) {
+		t.Errorf("Rotate: %v", err)
+	}
+}

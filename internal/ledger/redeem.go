@@ -35,6 +35,7 @@ var (
 //
 // It claims, then looks: every redemption first stores a claim of its own and then lists all claims. Of two redemptions,
 // whichever stored last sees the other's claim. Both may see it, and then neither passes; a lock makes that rare.
+// model/redeem.pml is a model of it.
 func (l *Ledger) Redeem(ctx context.Context, tokenHash [32]byte, exp time.Time) (spent bool, err error) {
 	if err := l.redeemable(ctx, exp); err != nil {
 		return true, fmt.Errorf("redeeming a token: %w", err)

@@ -321,3 +321,20 @@ func TestRevocationsInAStorm(t *testing.T) {
 		}
 	}
 }
+
+// Whoever revokes one more than fit is told, and nothing is stored that no node would know of.
+func TestOneRevocationTooMany(t *testing.T) {
+	w := newWorld()
+	l := w.synced(t)
+	many := make(map[Subject]int64, maxRevocations)
+	for i := range uint32(maxRevocations) {
+		many[OfSession([16]byte(binary.BigEndian.AppendUint32(make([]byte, 12), i)))] = w.Now().Unix()
+	}
+	l.revocations.table.Store(&table{settled: many})
+	if err := l.Revoke(t.Context(), OfPerson(person("bioid/1/2"))); err != ErrTooManyRevocations || w.stored(revokedArea) > 0 {
+		t.Errorf("got %v, %d are stored", err, w.stored(revokedArea))
+	}
+	if err := l.Revoke(t.Context(), OfService()); err != nil || !l.Revoked(bearer(w)) {
+		t.Errorf("everything: %v", err)
+	}
+}

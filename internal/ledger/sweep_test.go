@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"io/fs"
 	"strings"
 	"testing"
 	"time"
@@ -281,5 +282,63 @@ func TestSweepOnAShallowStorage(t *testing.T) {
 	}
 	if spent, revoked := w.stored(spentArea), w.stored(revokedArea); spent > 0 || revoked > 0 || !l.leftoversSwept {
 		t.Errorf("%d claims and %d revocations are left; done: %v", spent, revoked, l.leftoversSwept)
+	}
+}
+
+// That a bucket is gone already is no error, whatever a storage says. That something in it cannot be deleted is one.
+func TestClear(t *testing.T) {
+	for name, test := range map[string]struct {
+		refuse func(key string) error // what deleting a key says
+		failed bool
+		left   int
+	}{
+		"all goes":         {func(string) error { return nil }, false, 0},
+		"it is not there":  {func(string) error { return fs.ErrNotExist }, false, 1},
+		"it cannot delete": {func(string) error { return ledgertest.ErrFault }, true, 1},
+		"it deletes only what a key names": {func(key string) error {
+			if strings.HasSuffix(key, "/1") {
+				return fs.ErrNotExist
+			}
+			return nil
+		}, false, 0},
+		"it cannot delete what is in there": {func(key string) error {
+			if strings.HasSuffix(key, "/1") {
+				return fs.ErrNotExist
+			}
+			return ledgertest.ErrFault
+		}, true, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld()
+			l := w.node()
+			bucket := l.root.child(spentArea).child("1")
+			if err := l.store.store(t.Context(), bucket.child("a").child("b"), []byte("x")); err != nil {
+				t.Fatal(err)
+			}
+			w.faulty.Set(ledgertest.Fault{Before: func(_ context.Context, operation ledgertest.Operation, key string) error {
+				if operation == ledgertest.Delete {
+					return test.refuse(key)
+				}
+				return nil
+			}})
+			if err := l.store.clear(t.Context(), bucket); (err != nil) != test.failed {
+				t.Errorf("got %v", err)
+			}
+			if n := w.stored(spentArea); n != test.left {
+				t.Errorf("%d are left", n)
+			}
+		})
+	}
+}
+
+// A bucket of revocations that cannot be deleted is reported.
+func TestSweepFails(t *testing.T) {
+	w := newWorld()
+	l := w.synced(t)
+	mustSweep(t, l)
+	l.revocations.ended = []minute{1}
+	w.faulty.Set(ledgertest.Failing(ledgertest.Delete))
+	if err := l.Sweep(t.Context()); err == nil {
+		t.Error("no error")
 	}
 }
