@@ -83,6 +83,7 @@ func TestPHPExample(t *testing.T) {
 }
 
 func TestBasicAuthExample(t *testing.T) {
+	covers(t, 106)
 	e := startExample(t, "basic-auth")
 	alice, bob := e.verified("bws/1/42"), e.verified("bws/1/43")
 	for _, tt := range []struct {

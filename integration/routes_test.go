@@ -42,6 +42,7 @@ func TestNoWayAround(t *testing.T) {
 		"HTTP/1.0":                          "GET /admin HTTP/1.0",
 	} {
 		t.Run(name, func(t *testing.T) {
+			covers(t)
 			got := s.raw(t, requestLine)
 			if requests := s.app.take(); len(requests) > 0 {
 				t.Errorf("the app is reached: %s %s", requests[0].Method, requests[0].RequestURI)
@@ -63,10 +64,12 @@ func TestNoWayAround(t *testing.T) {
 		"security case 100: a probe":                  "User-Agent: kube-probe/1.30",
 	} {
 		t.Run(name, func(t *testing.T) {
+			covers(t)
 			s.checkKeptOut(t, s.raw(t, "GET /admin HTTP/1.1", header), "no_token")
 		})
 	}
 	t.Run("security case 23: a preflight", func(t *testing.T) {
+		covers(t)
 		got := s.raw(t, "OPTIONS /admin HTTP/1.1", "Origin: https://other.example", "Access-Control-Request-Method: POST")
 		s.checkKeptOut(t, got, "no_token")
 	})
@@ -74,6 +77,7 @@ func TestNoWayAround(t *testing.T) {
 
 // Security case 29: what is denied is denied before its body is read, and what passes passes unchanged.
 func TestBodies(t *testing.T) {
+	covers(t, 29)
 	s := startSite(t, "", "\tbws")
 	t.Run("denied", func(t *testing.T) {
 		got := s.raw(t, "POST / HTTP/1.1", "Content-Length: 1000000000", "Expect: 100-continue")
@@ -95,6 +99,7 @@ func TestBodies(t *testing.T) {
 		s.reached(t)
 	})
 	t.Run("security case 110: two lengths", func(t *testing.T) {
+		covers(t)
 		got := s.raw(t, "POST / HTTP/1.1", "X-BWS-Token: "+s.goodToken(), "Content-Length: 3", "Content-Length: 4")
 		if got.StatusCode != http.StatusBadRequest || len(s.app.take()) > 0 {
 			t.Errorf("got %d %s", got.StatusCode, got.Body)
@@ -104,6 +109,7 @@ func TestBodies(t *testing.T) {
 
 // Security case 25: a connection that is to become something else is judged before it does.
 func TestUpgrades(t *testing.T) {
+	covers(t, 25)
 	echo, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -156,6 +162,7 @@ func serveEcho(l net.Listener) {
 
 // Security case 27: the same over HTTP/2.
 func TestHTTP2(t *testing.T) {
+	covers(t, 27)
 	s := startSite(t, "\t\tprotocols h1 h2c", "\tbws")
 	transport := &http.Transport{Protocols: new(http.Protocols)}
 	transport.Protocols.SetUnencryptedHTTP2(true)
