@@ -96,8 +96,8 @@ func (s *gatedSite) succeeds(given url.Values) {
 // isLocal reports whether a browser takes a Location for a path of the site it is on, without any doubt.
 func isLocal(location string) bool {
 	path, _, _ := strings.Cut(location, "?")
-	odd := func(r rune) bool { return r <= ' ' || r >= 0x7f }
-	return strings.HasPrefix(path, "/") && !strings.HasPrefix(path, "//") && !strings.Contains(path, `\`) && !strings.ContainsFunc(location, odd)
+	odd := func(r rune) bool { return r <= ' ' || r == '\\' || r >= 0x7f }
+	return strings.HasPrefix(path, "/") && !strings.HasPrefix(path, "//") && !strings.ContainsFunc(path, odd)
 }
 
 // ends follows redirects within the site, and returns where they end. A redirect to anywhere but the capture page is an error.
