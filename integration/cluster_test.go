@@ -139,9 +139,12 @@ func bare(header string) string {
 
 // sessionID is the id of the session that a token begins.
 func sessionID(token string) string {
-	hash := sha256.Sum256([]byte(token))
+	hash := hashOf(token)
 	return hex.EncodeToString(hash[:16])
 }
+
+// hashOf is what stands for a token in the ledger.
+func hashOf(token string) [32]byte { return sha256.Sum256([]byte(token)) }
 
 // While the storage is away, sessions open as long as the nodes may assume that they know what is revoked; tokens are good, but
 // not for what they are good for once. All of it works again when the storage is back.
