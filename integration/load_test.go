@@ -64,7 +64,7 @@ func TestLoadRefusesApps(t *testing.T) {
 }
 
 func TestLoadRefusesServices(t *testing.T) {
-	covers(t, 97, 104)
+	covers(t, 90, 97, 104)
 	for _, tt := range []struct{ members, want string }{
 		{`"timeout":"99ms"`, `timeout: 99ms … 100ms to 1m0s`},
 		{`"timeout":"61s"`, `timeout: 1m1s … 100ms to 1m0s`},

@@ -271,7 +271,7 @@ func TestReturnsThatDoNotCount(t *testing.T) {
 
 // Nobody is let into what is somebody else's: not by their login, their token, or their session.
 func TestFixation(t *testing.T) {
-	covers(t, 56)
+	covers(t, 56, 117)
 	s := startOpenLoginSite(t, strings.ReplaceAll(aliceLogsIn, "\t\tsession\n", "")+`
 	bws /bound* {
 		bcid bioid/9876/{http.request.header.X-User}
