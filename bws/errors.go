@@ -39,6 +39,9 @@ type Error struct {
 	Status int
 	// Connect says that no connection was made, so nothing was sent and repeating the call is safe.
 	Connect bool
+	// Stale says that the call went over a connection that had served others before, and broke off without any answer: the service
+	// has closed the connection, most likely before it saw the call. Asking again is safe.
+	Stale bool
 
 	detail string
 }
@@ -94,6 +97,7 @@ func exchangeError(ctx context.Context, api string, status int, p *progress, cau
 		return e
 	}
 	e.Kind, e.detail = ErrUnavailable, networkDetail(cause)
+	e.Stale = p.reused.Load() && !p.answered.Load()
 	switch {
 	case e.detail != "":
 	case e.Connect:

@@ -97,13 +97,16 @@ func isJSON(h http.Header) bool {
 
 // progress records how far an exchange got, which the errors of net/http do not tell.
 type progress struct {
-	asked, connected, answered atomic.Bool
+	asked, connected, reused, answered atomic.Bool
 }
 
 func (p *progress) trace(ctx context.Context) context.Context {
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GetConn:              func(string) { p.asked.Store(true) },
-		GotConn:              func(httptrace.GotConnInfo) { p.connected.Store(true) },
+		GetConn: func(string) { p.asked.Store(true) },
+		GotConn: func(info httptrace.GotConnInfo) {
+			p.connected.Store(true)
+			p.reused.Store(info.Reused) // the latest counts: the transport may have replaced one that was closed
+		},
 		GotFirstResponseByte: func() { p.answered.Store(true) },
 	})
 }

@@ -212,3 +212,35 @@ func TestGoAwayIsTransparent(t *testing.T) {
 		t.Errorf("case 96: spoke %v", protocol.Load())
 	}
 }
+
+// TestStaleConnection makes sure that a call is told apart that only met a connection's end: of the calls that break off without an
+// answer, those on a connection that had served others. With HTTP/1.1 Go repeats them by itself.
+func TestStaleConnection(t *testing.T) {
+	var breaks atomic.Bool
+	var server *httptest.Server
+	server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !breaks.Load() {
+			answer(200, "application/json", identified)(w, r)
+			return
+		}
+		go server.CloseClientConnections()
+		<-r.Context().Done()
+	}))
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	defer server.Close()
+	for _, used := range []bool{false, true} {
+		client := tlsClient(t, server, 0)
+		breaks.Store(!used)
+		if used {
+			if _, err := client.Result(t.Context(), testToken); err != nil {
+				t.Fatal(err)
+			}
+			breaks.Store(true)
+		}
+		_, err := client.Result(t.Context(), testToken)
+		if e := wantError(t, err, ErrUnavailable); e.Stale != used || e.Connect {
+			t.Errorf("used before: %v: got %+v", used, e)
+		}
+	}
+}

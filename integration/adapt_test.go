@@ -36,6 +36,12 @@ func TestAdapt(t *testing.T) {
 	setPlaceholders(t)
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".caddytest"), func(t *testing.T) {
+			switch kind, _, _ := strings.Cut(filepath.Base(file), "_"); kind {
+			case "order":
+				covers(t, 30)
+			case "error":
+				covers(t, 104)
+			}
 			input, want, found := strings.Cut(readFile(t, file), "----------\n")
 			if !found {
 				t.Fatal("the line of ten dashes is missing")

@@ -229,6 +229,7 @@ func TestAdminOfACaddyWithoutBWS(t *testing.T) {
 
 // What is wrong is answered as Caddy's admin API answers it, and repeats nothing, in the log neither.
 func TestAdminRefusals(t *testing.T) {
+	covers(t, 101)
 	const mark = "s3cret-mark"
 	c, service := startWatched(t, "default")
 	token := goodToken(service)

@@ -53,14 +53,19 @@ func TestCache(t *testing.T) {
 	}
 	t.Run("a page load", func(t *testing.T) { expect(t, s.asking(t, 24, "/long", 200, good(s.service)...), 1) })
 	t.Run("security case 43: results are remembered, not decisions", func(t *testing.T) {
+		covers(t)
 		token := good(s.service)
 		expect(t, s.asking(t, 1, "/long", 200, token...)+s.asking(t, 1, "/bound", 403, token...)+s.asking(t, 1, "/long", 200, token...), 1)
 	})
 	t.Run("security case 44: two services share nothing", func(t *testing.T) {
+		covers(t)
 		token := good(s.service)
 		expect(t, s.asking(t, 1, "/long", 200, token...)+s.asking(t, 1, "/short", 200, token...), 2)
 	})
-	t.Run("security case 47: off", func(t *testing.T) { expect(t, s.asking(t, 3, "/off", 200, good(s.service)...), 3) })
+	t.Run("security case 47: off", func(t *testing.T) {
+		covers(t)
+		expect(t, s.asking(t, 3, "/off", 200, good(s.service)...), 3)
+	})
 	t.Run("the source of the evidence", func(t *testing.T) {
 		token := good(s.service)
 		for _, want := range []string{"service", "cache"} {
@@ -70,6 +75,7 @@ func TestCache(t *testing.T) {
 		}
 	})
 	t.Run("security cases 45 and 46: the result changes", func(t *testing.T) {
+		covers(t, 45, 46)
 		token := s.service.Token(bwstest.TokenSpec{BCID: alice})
 		header := "X-BWS-Token: " + token
 		expect(t, s.asking(t, 2, "/short", 401, header), 2)
@@ -95,6 +101,7 @@ func TestCache(t *testing.T) {
 
 // Security cases 48 and 50: those who wait for the same share one call, and whoever leaves harms nobody.
 func TestHerd(t *testing.T) {
+	covers(t, 48, 50)
 	s := cacheSite(t)
 	for name, status := range map[string]int{"cold": 200, "pending": 204, "failing": 500} {
 		t.Run(name, func(t *testing.T) {
@@ -130,6 +137,7 @@ func TestHerd(t *testing.T) {
 
 // Security cases 41 and 98: a flood costs BWS no more than client_rate, and harms nobody whose token is known.
 func TestClientRate(t *testing.T) {
+	covers(t, 41, 98)
 	s := cacheSite(t)
 	unknown := func() string {
 		return "X-BWS-Token: " + bwstest.New(bwstest.Config{}).Token(bwstest.TokenSpec{BCID: alice})

@@ -32,6 +32,12 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	code := m.Run()
+	if code == 0 {
+		if err := checkCases(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
 	_ = os.RemoveAll(dir)
 	os.Exit(code)
 }

@@ -141,6 +141,7 @@ func (m *turmoil) goesOn() {
 // Nodes die in the midst of redemptions, rotations and revocations, and come back. No token passes twice, whatever has been
 // acknowledged as revoked stays so, nobody waits for what the dead have left behind, and the survivors work as ever.
 func TestClusterSurvivesKills(t *testing.T) {
+	covers(t, 55)
 	c := newCluster(t)
 	nodes := c.startAll(3)
 	m := &turmoil{cluster: c, t: t}

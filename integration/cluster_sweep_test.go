@@ -11,6 +11,7 @@ import (
 
 // A node that is killed while it sweeps leaves nothing spendable and nothing revoked that opens, and the next one goes on sweeping.
 func TestClusterSurvivesAKilledSweep(t *testing.T) {
+	covers(t, 55)
 	c := newCluster(t)
 	survivor := c.start()
 	var spent []string

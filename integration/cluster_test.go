@@ -47,6 +47,7 @@ func TestClusterSharesSessions(t *testing.T) {
 // What one node has been told to revoke it refuses at once, and the others within seconds; so they do with the token that the
 // session began with.
 func TestClusterRevokes(t *testing.T) {
+	covers(t, 57)
 	c := newCluster(t)
 	a, b := c.start(), c.start()
 	revoke := func(t *testing.T, format, value string) {
@@ -138,13 +139,17 @@ func bare(header string) string {
 
 // sessionID is the id of the session that a token begins.
 func sessionID(token string) string {
-	hash := sha256.Sum256([]byte(token))
+	hash := hashOf(token)
 	return hex.EncodeToString(hash[:16])
 }
+
+// hashOf is what stands for a token in the ledger.
+func hashOf(token string) [32]byte { return sha256.Sum256([]byte(token)) }
 
 // While the storage is away, sessions open as long as the nodes may assume that they know what is revoked; tokens are good, but
 // not for what they are good for once. All of it works again when the storage is back.
 func TestClusterWithoutStorage(t *testing.T) {
+	covers(t, 107)
 	c := newCluster(t)
 	nodes := c.startAll(2)
 	cookie, token, kept, undone := c.mustSession(t, nodes[0], c.good()), c.good(), c.good(), c.good()
@@ -207,6 +212,7 @@ const (
 
 // While keys are rotated, and while one takes over from another, no session and no token is denied.
 func TestClusterRotates(t *testing.T) {
+	covers(t, 60)
 	c := newCluster(t)
 	a := c.start()
 	planted := c.plantKeys(t, turnovers)
@@ -280,6 +286,7 @@ func sealingKey(cookie string) string {
 // However many nodes are asked at once, and however often, a token passes once at most; if nothing fails, once. BWS is asked
 // about it by each node, though its answer is remembered.
 func TestClusterSpendsOnce(t *testing.T) {
+	covers(t, 54)
 	const tries, crowd = 30, 80
 	tokens := 1000
 	if testing.Short() {

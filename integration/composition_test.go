@@ -15,6 +15,7 @@ func TestGatesCompose(t *testing.T) {
 		bcid {http.auth.user.id}
 	}`)
 	t.Run("security case 116: the longer path first, one question", func(t *testing.T) {
+		covers(t)
 		calls := s.service.Calls("/result")
 		s.raw(t, "POST /transfer HTTP/1.1", "Cookie: bws_token="+s.goodToken()+"; a=1", "Content-Length: 0")
 		r := s.reached(t)
@@ -26,12 +27,14 @@ func TestGatesCompose(t *testing.T) {
 		}
 	})
 	t.Run("security case 119: bound to whom a gate has found", func(t *testing.T) {
+		covers(t)
 		s.checkKeptOut(t, s.raw(t, "GET /bound HTTP/1.1", "Cookie: bws_token="+s.goodToken()), "bcid_not_allowed")
 	})
 }
 
 // Security case 115: the gap that the README warns of, and the remedy that it gives.
 func TestRewriteBeforeTheGate(t *testing.T) {
+	covers(t, 115)
 	open := startSite(t, "", "\tbws /admin/*\n\trewrite /index.php?page={path}")
 	open.raw(t, "GET /admin/users HTTP/1.1")
 	if r := open.reached(t); r.URL.Path != "/index.php" {
@@ -53,6 +56,7 @@ func TestRewriteBeforeTheGate(t *testing.T) {
 // Security case 117: over HTTPS a cookie counts only under a name that no sibling and no plain page can set. That it is HTTPS
 // is for TLS to say, or for a proxy that Caddy trusts.
 func TestPlantedCookie(t *testing.T) {
+	covers(t, 117)
 	s := startSite(t, "\t\ttrusted_proxies static 127.0.0.1/32", "\tbws")
 	stranger := startSite(t, "", "\tbws")
 	for _, test := range []struct {
@@ -68,6 +72,7 @@ func TestPlantedCookie(t *testing.T) {
 		{"security case 99: a stranger's word is nothing", "bws_token", "https", stranger, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			covers(t)
 			cookie := "Cookie: " + test.cookie + "=" + test.site.goodToken()
 			got := test.site.raw(t, "GET / HTTP/1.1", cookie, "X-Forwarded-Proto: "+test.proto)
 			if !test.passes {

@@ -37,6 +37,7 @@ func TestDeadline(t *testing.T) {
 		"security case 88: status 2000":            {bwstest.Answer{Raw: raw("HTTP/1.1 2000 OK\n\n" + verified)}, "service_invalid"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			covers(t)
 			token := s.goodToken()
 			s.service.Script("/result", test.answer)
 			start := time.Now()

@@ -45,6 +45,7 @@ func TestDeniedWithError(t *testing.T) {
 		"by a gate after one that allows": {"/bound", s.goodToken(), "bcid_not_allowed", false},
 	} {
 		t.Run("security case 1: "+name, func(t *testing.T) {
+			covers(t)
 			headers := append([]string{"Authorization: Bearer " + test.token, "X-BWS-Token: " + test.token, "Cookie: a=1; bws_token=" + test.token},
 				forged...)
 			got := s.raw(t, "GET "+test.path+" HTTP/1.1", headers...)
@@ -78,6 +79,7 @@ func TestDeniedWithError(t *testing.T) {
 
 // Security cases 64 and 71: only a browser that navigates is sent elsewhere, and no cache keeps where.
 func TestDeniedWithRedirect(t *testing.T) {
+	covers(t, 64, 71)
 	s := startSite(t, "", "\tbws {\n\t\tdeny redirect /verify\n\t}")
 	for name, test := range map[string]struct {
 		requestLine string
@@ -95,6 +97,7 @@ func TestDeniedWithRedirect(t *testing.T) {
 		"security case 73: odd referrers": {"GET /x HTTP/1.1", []string{"Sec-Fetch-Mode: navigate", "Referer: \"><script>"}, http.StatusSeeOther},
 	} {
 		t.Run(name, func(t *testing.T) {
+			covers(t)
 			got := s.raw(t, test.requestLine, test.headers...)
 			if got.StatusCode != test.status || got.Header.Get("Cache-Control") != "no-store" || len(s.app.take()) > 0 {
 				t.Errorf("got %d %q, want %d", got.StatusCode, got.Header, test.status)
@@ -106,6 +109,7 @@ func TestDeniedWithRedirect(t *testing.T) {
 		})
 	}
 	t.Run("security case 72: an outage leads nowhere", func(t *testing.T) {
+		covers(t)
 		s.service.Script("/result", bwstest.Answer{Status: http.StatusInternalServerError})
 		got := s.raw(t, "GET /x HTTP/1.1", "Sec-Fetch-Mode: navigate", "X-BWS-Token: "+s.goodToken())
 		if got.StatusCode != http.StatusServiceUnavailable || got.Header.Get("Location") != "" || got.Header.Get("Retry-After") == "" {

@@ -83,6 +83,7 @@ func TestPHPExample(t *testing.T) {
 }
 
 func TestBasicAuthExample(t *testing.T) {
+	covers(t, 106)
 	e := startExample(t, "basic-auth")
 	alice, bob := e.verified("bws/1/42"), e.verified("bws/1/43")
 	for _, tt := range []struct {
@@ -117,6 +118,7 @@ func TestBasicAuthExample(t *testing.T) {
 
 // The production example needs a domain and a real service; here it has neither, and is otherwise as it is.
 func TestProductionExample(t *testing.T) {
+	covers(t, 7)
 	t.Setenv("BWS_APP_ID", bwstest.AppID)
 	t.Setenv("BWS_APP_SECRET", bwstest.AppSecret)
 	service, app := bwstest.NewServer(t, bwstest.Config{}), newApp(t)

@@ -11,6 +11,7 @@ import (
 
 // Whatever happens between Caddy and BWS, a request is answered in time and for the right reason, and once it is over, all goes on.
 func TestFaultsOnTheWay(t *testing.T) {
+	covers(t, 75, 76)
 	service, app := bwstest.NewServer(t, bwstest.Config{}), newApp(t)
 	proxy := startToxiproxy(t, strings.TrimSuffix(strings.TrimPrefix(service.URL, "http://"), bwstest.Base))
 	c := startCaddy(t, serviceOption("", "http://"+proxy.Addr+bwstest.Base, "timeout 500ms"), "{addr} {\n\tbws\n\treverse_proxy "+app.Listener.Addr().String()+"\n}")
@@ -70,6 +71,7 @@ func TestFaultsOnTheWay(t *testing.T) {
 
 	// Security case 94.
 	t.Run("an outage that lasts", func(t *testing.T) {
+		covers(t, 94)
 		proxy.cut()
 		eventually(t, "the breaker opens", func() bool {
 			got, _ := ask()

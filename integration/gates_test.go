@@ -11,6 +11,7 @@ import (
 // Several gates on one request, of one service and of two: all must agree, what one takes away the next still finds, and what the
 // app is told is what the last of them knows. Rule of evidence 1, and security case 116 beyond its own example.
 func TestSeveralGates(t *testing.T) {
+	covers(t, 116)
 	second := bwstest.NewServer(t, bwstest.Config{AppID: "second"})
 	app := newApp(t)
 	first := bwstest.NewServer(t, bwstest.Config{})

@@ -63,6 +63,7 @@ func testForgedIdentity(t *testing.T, servers string) {
 			[]string{alice.String(), "verification", "", ""}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			covers(t)
 			s.raw(t, "GET "+test.path+" HTTP/1.1", test.headers...)
 			header := s.reached(t).Header
 			var got []string
@@ -86,6 +87,7 @@ func testForgedIdentity(t *testing.T, servers string) {
 
 // A trailer arrives after everything that looks at headers.
 func TestForgedTrailer(t *testing.T) {
+	covers(t, 1)
 	s := startSite(t, "", "\tbws")
 	sendRaw(t, s.Addr, "POST / HTTP/1.1\nHost: "+s.Addr+"\nConnection: close\nX-BWS-Token: "+s.goodToken()+
 		"\nTransfer-Encoding: chunked\nTrailer: X-BWS-BCID, X-Other\n\n1\na\n0\nX-BWS-BCID: admin\nX-Other: x\n\n")
@@ -113,12 +115,14 @@ func TestOddNamesFromTheService(t *testing.T) {
 		"security case 11: longer than any other": `b` + string(slices.Repeat([]byte("x"), 1000)) + `/9876/12345`,
 	} {
 		t.Run(name, func(t *testing.T) {
+			covers(t)
 			token := s.goodToken()
 			s.service.Script("/result", bwstest.Answer{Body: []byte(`{"Action":"verification","Success":true,"BCID":"` + bcid + `"}`)})
 			s.checkKeptOut(t, s.raw(t, "GET /plain HTTP/1.1", "X-BWS-Token: "+token), "service_invalid")
 		})
 	}
 	t.Run("security case 13: the beginning of another number", func(t *testing.T) {
+		covers(t)
 		s.checkKeptOut(t, s.raw(t, "GET /bound HTTP/1.1", "X-BWS-Token: "+s.goodToken()), "bcid_not_allowed")
 	})
 }

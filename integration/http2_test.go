@@ -120,6 +120,7 @@ func TestHTTP2Frames(t *testing.T) {
 	token := [2]string{"x-bws-token", s.goodToken()}
 
 	t.Run("security case 27: an extended CONNECT", func(t *testing.T) {
+		covers(t)
 		denied(t, overHTTP2(t, s.Addr, socket(), "ping", nil, true), http.StatusUnauthorized, "no_token")
 		expired := s.service.Token(bwstest.TokenSpec{BCID: alice, NotBefore: time.Now().Add(-time.Hour)})
 		denied(t, overHTTP2(t, s.Addr, socket([2]string{"x-bws-token", expired}), "", nil, true), http.StatusUnauthorized, "expired_token")
@@ -128,18 +129,22 @@ func TestHTTP2Frames(t *testing.T) {
 		}
 	})
 	t.Run("security case 27: a plain CONNECT", func(t *testing.T) {
+		covers(t)
 		got := overHTTP2(t, s.Addr, [][2]string{{":method", "CONNECT"}, {":authority", s.Addr}}, "x", nil, false)
 		denied(t, got, http.StatusUnauthorized, "no_token")
 	})
 	t.Run("security case 34: cookies in fields of their own", func(t *testing.T) {
+		covers(t)
 		got := overHTTP2(t, s.Addr, request("GET", "/", [2]string{"cookie", "bws_token=" + token[1]}, [2]string{"cookie", "bws_token=x"}), "", nil, false)
 		denied(t, got, http.StatusBadRequest, "ambiguous_token")
 	})
 	t.Run("security case 29: a body that is not read", func(t *testing.T) {
+		covers(t)
 		got := overHTTP2(t, s.Addr, request("POST", "/", [2]string{"content-length", "1000000000"}), "x", nil, true)
 		denied(t, got, http.StatusUnauthorized, "no_token")
 	})
 	t.Run("security case 1: forged headers and trailers", func(t *testing.T) {
+		covers(t)
 		got := overHTTP2(t, s.Addr, request("POST", "/", token, [2]string{"x-bws-bcid", "admin"}, [2]string{"x_bws_bcid", "admin"},
 			[2]string{"x.bws.bcid", "admin"}, [2]string{"trailer", "x-bws-bcid"}), "x", [][2]string{{"x-bws-bcid", "admin"}}, false)
 		r := s.reached(t)

@@ -120,6 +120,7 @@ func TestWhoIsLimited(t *testing.T) {
 	}
 
 	t.Run("security case 41: people behind the address of a flood", func(t *testing.T) {
+		covers(t)
 		c, known := s.from(t, "127.0.0.11"), s.goodToken()
 		calls := s.service.Calls("/result")
 		c.expect("", known)
@@ -153,6 +154,7 @@ func TestWhoIsLimited(t *testing.T) {
 		spend(c)
 	})
 	t.Run("security case 98: who is no proxy is not believed", func(t *testing.T) {
+		covers(t)
 		c := s.from(t, "127.0.0.13")
 		spend(c)
 		calls := s.service.Calls("/result")
@@ -171,6 +173,7 @@ func TestWhoIsLimited(t *testing.T) {
 		s.from(t, "127.0.0.14").expect("rejected_token", invented())
 	})
 	t.Run("security case 98: the clients of a proxy", func(t *testing.T) {
+		covers(t)
 		proxy := s.from(t, "127.0.0.2")
 		via := func(addr string) string { return "X-Forwarded-For: " + addr }
 		spend(proxy, via("203.0.113.1"))
@@ -220,6 +223,7 @@ func TestFullHouse(t *testing.T) {
 
 // Security cases 93 and 94: what a client can provoke is no outage.
 func TestWhatIsNoOutage(t *testing.T) {
+	covers(t, 93, 94)
 	s := startLimited(t, "failure_ttl 0", "client_rate 1000 1s")
 	c := s.from(t, "127.0.0.11")
 	scripted := func(answer bwstest.Answer) func() string {
@@ -250,6 +254,7 @@ func TestWhatIsNoOutage(t *testing.T) {
 
 // Security case 94: a service that is down is left alone, and soon noticed when it is back.
 func TestBreaker(t *testing.T) {
+	covers(t, 94)
 	s := startLimited(t, "cache_ttl 10m", "client_rate 1000 1s")
 	c, known := s.from(t, "127.0.0.11"), s.goodToken()
 	c.expect("", known)

@@ -49,6 +49,7 @@ func TestLoadJSON(t *testing.T) {
 
 // Security cases 97 and 104: mistakes in JSON are refused as those in a Caddyfile are.
 func TestLoadRefusesApps(t *testing.T) {
+	covers(t, 104)
 	for _, tt := range []struct{ app, want string }{
 		{`{}`, `no default service … app_id`},
 		{`{"services":{"step-up":{"app_id":"app","app_secret":"s3cret"}}}`, `no default service … app_id`},
@@ -64,6 +65,7 @@ func TestLoadRefusesApps(t *testing.T) {
 }
 
 func TestLoadRefusesServices(t *testing.T) {
+	covers(t, 90, 97, 104)
 	for _, tt := range []struct{ members, want string }{
 		{`"timeout":"99ms"`, `timeout: 99ms … 100ms to 1m0s`},
 		{`"timeout":"61s"`, `timeout: 1m1s … 100ms to 1m0s`},
@@ -92,6 +94,7 @@ func TestLoadRefusesServices(t *testing.T) {
 }
 
 func TestLoadRefusesGates(t *testing.T) {
+	covers(t, 104)
 	for _, tt := range []struct{ members, want string }{
 		{`"service":"step-up"`, `no service "step-up" … bws step-up`},
 		{`"service":"a b"`, `service name "a b" … letters`},
@@ -132,6 +135,7 @@ func TestLoadRefusesGates(t *testing.T) {
 
 // Placeholders are resolved when the configuration is loaded. What they yield is held to the same rules, and never shown.
 func TestLoadRefusesPlaceholders(t *testing.T) {
+	covers(t, 104)
 	t.Setenv("EMPTY", "")
 	t.Setenv("COLON", "app:s3cret")
 	t.Setenv("LINES", "s3cret\ns3cret")

@@ -12,6 +12,7 @@ import (
 // Security case 101: of whoever was let in, or not, the gate's own log names nobody and rates nobody, at DEBUG too. The other
 // loggers are Caddy's: at DEBUG, its proxy logs the headers that it sends to the app.
 func TestLogNamesNobody(t *testing.T) {
+	covers(t, 101)
 	s := startSite(t, "", `	bws /search* {
 		allow identification
 		min_score 0.5

@@ -110,6 +110,7 @@ func TestLoginByButtons(t *testing.T) {
 
 // The button that leads back brings nobody into a trap: whatever one does there leads to the app, or to where one can try again.
 func TestLoginAndBack(t *testing.T) {
+	covers(t, 72)
 	t.Parallel()
 	browser := browsertest.Start(t, browsertest.WithoutCamera...)
 	s := startLoginSite(t, aliceLogsIn)
@@ -151,6 +152,7 @@ func TestLoginAndBack(t *testing.T) {
 
 // Ten tabs that are restored at once all end where they were to lead.
 func TestTenLoginsAtOnce(t *testing.T) {
+	covers(t, 70)
 	t.Parallel()
 	browser := browsertest.Start(t, browsertest.WithoutCamera...).Profile(t)
 	s := startLoginSite(t, aliceLogsIn)

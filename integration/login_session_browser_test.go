@@ -93,6 +93,7 @@ func (v *visitor) isRefused(reason string) {
 
 // Whoever has logged out is let in nowhere without logging in again.
 func TestLogoutInBrowser(t *testing.T) {
+	covers(t, 57)
 	t.Parallel()
 	browser := browsertest.Start(t, browsertest.WithoutCamera...)
 	for name, gate := range map[string]string{

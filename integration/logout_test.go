@@ -26,6 +26,7 @@ func (a *answer) checkCleared(t *testing.T) {
 
 // Security case 57, over real connections, with a reload before and one after.
 func TestLogout(t *testing.T) {
+	covers(t, 57)
 	c, service := startWatched(t, "default")
 	site := "http://" + c.Addr
 	token := goodToken(service)
@@ -61,6 +62,7 @@ func TestLogout(t *testing.T) {
 
 // What Caddy makes of the wishes of others: the statuses, and the route for errors.
 func TestLogoutIsRefused(t *testing.T) {
+	covers(t, 57)
 	s := startSite(t, "", `	bws_logout /logout
 	bws {
 		session
@@ -142,6 +144,7 @@ func TestLogoutRedirects(t *testing.T) {
 // Security case 101: neither logging out nor being kept out afterwards shows a secret in Caddy's log, at DEBUG and with an access
 // log.
 func TestLogoutLogsNoSecret(t *testing.T) {
+	covers(t, 101)
 	s := startSite(t, "\t\ttrace", "\tlog\n\tbws_logout /logout\n\tbws {\n\t\tsession\n\t}")
 	site := "http://" + s.Addr
 	secrets := []string{bwstest.AppSecret, basicAuth(bwstest.AppID, bwstest.AppSecret)}

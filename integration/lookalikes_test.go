@@ -67,6 +67,7 @@ func TestWhichTokenCounts(t *testing.T) {
 		}, "no_token"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			covers(t)
 			token := s.goodToken()
 			got := s.raw(t, "GET "+test.path+" HTTP/1.1", test.headers(token)...)
 			if test.reason != "" {
@@ -98,6 +99,7 @@ func TestTokensBeyondHTTP(t *testing.T) {
 		"a name with NUL":                              "X-BWS\x00-Token: %s",
 	} {
 		t.Run(name, func(t *testing.T) {
+			covers(t)
 			calls := s.service.Calls("/result")
 			status := statusOf(t, s.Addr, "GET / HTTP/1.1\r\nHost: "+s.Addr+"\r\nConnection: close\r\n"+fmt.Sprintf(header, s.goodToken())+"\r\n\r\n")
 			if reached := s.app.take(); len(reached) > 0 {

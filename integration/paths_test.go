@@ -37,6 +37,7 @@ func TestEverySpellingOfAPath(t *testing.T) {
 		"an absolute URL with a user":         "http://x@" + s.Addr + "/admin",
 	} {
 		t.Run(name, func(t *testing.T) {
+			covers(t)
 			for _, method := range []string{http.MethodGet, http.MethodPost, "PURGE"} {
 				got := s.raw(t, method+" "+target+" HTTP/1.1", "Content-Length: 0")
 				s.checkKeptOut(t, got, "no_token")
@@ -59,6 +60,7 @@ func TestEverySpellingOfAPath(t *testing.T) {
 // Security case 30: the gate comes before what answers, wherever it is written. What Caddy sorts before basic_auth and forward_auth
 // comes before the gate as well: what redir answers is open.
 func TestOrderOfDirectives(t *testing.T) {
+	covers(t, 30)
 	s := startSite(t, "", `	respond /respond "secret"
 	error /error "secret" 418
 	abort /abort

@@ -73,6 +73,7 @@ func (a *authority) issue(t *testing.T, template *x509.Certificate) tls.Certific
 // Security cases 75, 76 and 90: a service that cannot be reached, or does not prove who it is, or does not even get that far, is
 // one answer in time. Nobody but the service gets the token, and the log says what is wrong without it.
 func TestServiceOutOfReach(t *testing.T) {
+	covers(t, 75, 76, 90)
 	ca := newAuthority(t)
 	ours := func() *x509.Certificate {
 		return &x509.Certificate{IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}

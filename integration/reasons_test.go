@@ -185,6 +185,7 @@ func denialRows() []denialRow {
 
 // Every denial reason, in a running Caddy.
 func TestEveryReason(t *testing.T) {
+	covers(t, 64)
 	service, app := bwstest.NewServer(t, bwstest.Config{}), newApp(t)
 	c := startCaddy(t, reasonServices(t, service.URL), strings.ReplaceAll(reasonSite, "{app}", app.Listener.Addr().String()))
 	provoked := make(map[string]bool)

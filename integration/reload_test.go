@@ -24,6 +24,7 @@ const (
 // Security case 105: reloading a hundred times under load loses no request and nothing that is remembered, and leaves nothing
 // behind.
 func TestReloads(t *testing.T) {
+	covers(t, 105)
 	service := bwstest.NewServer(t, bwstest.Config{})
 	c := &caddyProcess{t: t, Addr: freeAddr(t), Admin: freeAddr(t)}
 	config := func(generation int, gate string) string { return c.generation(service.URL, generation, gate) }
@@ -54,6 +55,7 @@ func TestReloads(t *testing.T) {
 
 // Sessions too, whose keys and revocations lie in the storage that each configuration brings along.
 func TestReloadsKeepSessions(t *testing.T) {
+	covers(t, 105)
 	const gate = "bws {\n\t\tsession 30m {\n\t\t\tidle 10m\n\t\t}\n\t}"
 	service := bwstest.NewServer(t, bwstest.Config{})
 	c := &caddyProcess{t: t, Addr: freeAddr(t), Admin: freeAddr(t)}

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/caddy-bws/caddy-bws/bws/bwstest"
 )
 
 // Section B of the security cases: there is no way around a gate, however the request is written.
@@ -42,6 +44,7 @@ func TestNoWayAround(t *testing.T) {
 		"HTTP/1.0":                          "GET /admin HTTP/1.0",
 	} {
 		t.Run(name, func(t *testing.T) {
+			covers(t)
 			got := s.raw(t, requestLine)
 			if requests := s.app.take(); len(requests) > 0 {
 				t.Errorf("the app is reached: %s %s", requests[0].Method, requests[0].RequestURI)
@@ -63,10 +66,12 @@ func TestNoWayAround(t *testing.T) {
 		"security case 100: a probe":                  "User-Agent: kube-probe/1.30",
 	} {
 		t.Run(name, func(t *testing.T) {
+			covers(t)
 			s.checkKeptOut(t, s.raw(t, "GET /admin HTTP/1.1", header), "no_token")
 		})
 	}
 	t.Run("security case 23: a preflight", func(t *testing.T) {
+		covers(t)
 		got := s.raw(t, "OPTIONS /admin HTTP/1.1", "Origin: https://other.example", "Access-Control-Request-Method: POST")
 		s.checkKeptOut(t, got, "no_token")
 	})
@@ -74,6 +79,7 @@ func TestNoWayAround(t *testing.T) {
 
 // Security case 29: what is denied is denied before its body is read, and what passes passes unchanged.
 func TestBodies(t *testing.T) {
+	covers(t, 29)
 	s := startSite(t, "", "\tbws")
 	t.Run("denied", func(t *testing.T) {
 		got := s.raw(t, "POST / HTTP/1.1", "Content-Length: 1000000000", "Expect: 100-continue")
@@ -94,16 +100,48 @@ func TestBodies(t *testing.T) {
 		}
 		s.reached(t)
 	})
-	t.Run("security case 110: two lengths", func(t *testing.T) {
-		got := s.raw(t, "POST / HTTP/1.1", "X-BWS-Token: "+s.goodToken(), "Content-Length: 3", "Content-Length: 4")
-		if got.StatusCode != http.StatusBadRequest || len(s.app.take()) > 0 {
-			t.Errorf("got %d %s", got.StatusCode, got.Body)
-		}
-	})
+}
+
+// Of bytes that two servers could read as one request or as two, the app gets at most the one with the token.
+func TestSmuggledRequests(t *testing.T) {
+	s := startSite(t, "", "\tbws")
+	const second = "GET /second HTTP/1.1\r\nHost: x\r\n\r\n"
+	for name, test := range map[string]struct{ header, body string }{
+		"security case 110: two lengths":                   {"Content-Length: 0\r\nContent-Length: 4\r\n", second},
+		"security case 110: two lengths in a line":         {"Content-Length: 0, 4\r\n", second},
+		"security case 110: a length with a sign":          {"Content-Length: +0\r\n", second},
+		"security case 110: a length and chunks":           {"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n" + second},
+		"security case 110: chunks twice":                  {"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n", "0\r\n\r\n" + second},
+		"security case 110: an odd encoding":               {"Transfer-Encoding: \x0bchunked\r\nContent-Length: 0\r\n", second},
+		"security case 110: a bare LF in an extension":     {"Transfer-Encoding: chunked\r\n", "0;x\n\r\n" + second},
+		"security case 110: a bare LF in a later one":      {"Transfer-Encoding: chunked\r\n", "1;x\ny\r\nz\r\n0\r\n\r\n" + second},
+		"security case 110: a space before the colon":      {"Transfer-Encoding : chunked\r\nContent-Length: 0\r\n", "0\r\n\r\n" + second},
+		"security case 110: a folded line":                 {"Content-Length:\r\n 0\r\n", second},
+		"security case 110: a token in what comes second":  {"Content-Length: 0\r\nContent-Length: 9\r\n", "X: y\r\nX-BWS-Token: x\r\n\r\n" + second},
+		"security case 110: one after the other, honestly": {"Content-Length: 1\r\n", "x" + second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			covers(t)
+			conn := dial(t, s.Addr)
+			_, _ = io.WriteString(conn, "POST /first HTTP/1.1\r\nHost: "+s.Addr+"\r\nX-BWS-Token: "+s.goodToken()+"\r\n"+test.header+"\r\n"+test.body+
+				"GET /last HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+			_, _ = io.Copy(io.Discard, conn)
+			reached := s.app.take()
+			for _, r := range reached {
+				if r.URL.Path != "/first" {
+					t.Errorf("the app is reached: %s", r.URL.Path)
+				}
+			}
+			if len(reached) > 1 {
+				t.Errorf("%d requests have reached the app", len(reached))
+			}
+		})
+	}
 }
 
 // Security case 25: a connection that is to become something else is judged before it does.
 func TestUpgrades(t *testing.T) {
+	covers(t, 25)
 	echo, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -113,7 +151,10 @@ func TestUpgrades(t *testing.T) {
 	s := startSite(t, "", "\tbws\n\treverse_proxy /socket "+echo.Addr().String())
 	upgrade := []string{"Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZQ=="}
 
-	s.checkKeptOut(t, s.raw(t, "GET /socket HTTP/1.1", upgrade...), "no_token")
+	expired := s.service.Token(bwstest.TokenSpec{BCID: alice, NotBefore: time.Now().Add(-time.Hour)})
+	for token, reason := range map[string]string{"": "no_token", "x": "malformed_token", expired: "expired_token"} {
+		s.checkKeptOut(t, s.raw(t, "GET /socket HTTP/1.1", append(upgrade, "X-BWS-Token: "+token)...), reason)
+	}
 
 	conn := dial(t, s.Addr)
 	fmt.Fprintf(conn, "GET /socket HTTP/1.1\r\nHost: %s\r\nX-BWS-Token: %s\r\n%s\r\n\r\nping", s.Addr, s.goodToken(), strings.Join(upgrade, "\r\n"))
@@ -156,6 +197,7 @@ func serveEcho(l net.Listener) {
 
 // Security case 27: the same over HTTP/2.
 func TestHTTP2(t *testing.T) {
+	covers(t, 27)
 	s := startSite(t, "\t\tprotocols h1 h2c", "\tbws")
 	transport := &http.Transport{Protocols: new(http.Protocols)}
 	transport.Protocols.SetUnencryptedHTTP2(true)

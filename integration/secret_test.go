@@ -13,6 +13,7 @@ import (
 
 // Security case 101: secrets and tokens that Caddy uses show nowhere, however much it is made to say.
 func TestSecretsStaySecret(t *testing.T) {
+	covers(t, 101)
 	const inFile, inVariable = "s3cret-from-file", "s3cret-from-env"
 	t.Setenv("BWS_APP_SECRET", inVariable)
 	service := bwstest.NewServer(t, bwstest.Config{AppID: "app", AppSecret: inFile})

@@ -19,6 +19,7 @@ const verified = `{"Action":"verification","BCID":"bioid/9876/12345","Success":t
 // Section F of the security cases: of all that can come in place of an answer, nothing opens the gate, nothing is waited for
 // longer than the service's timeout, and nothing of it reaches the client or the log.
 func TestAnswersThatAreNone(t *testing.T) {
+	covers(t, 89)
 	var elsewhere atomic.Int64
 	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		elsewhere.Add(1)
@@ -95,6 +96,7 @@ func TestAnswersThatAreNone(t *testing.T) {
 		{"not HTTP", raw(verified), invalid},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			covers(t)
 			test.answer.Header = withSurprises(test.answer.Header)
 			s.service.Script("/result", test.answer)
 			token := s.goodToken()
@@ -117,6 +119,7 @@ func TestAnswersThatAreNone(t *testing.T) {
 		})
 	}
 	t.Run("security case 96: closed while it was idle", func(t *testing.T) {
+		covers(t)
 		s.service.Script("/result", raw(""))
 		s.raw(t, "GET / HTTP/1.1", "X-BWS-Token: "+s.goodToken())
 		s.reached(t)
@@ -147,6 +150,7 @@ func zipped(text string) []byte {
 
 // Security case 90: a service that does not prove who it is is not asked.
 func TestServiceWithoutAGoodCertificate(t *testing.T) {
+	covers(t, 90)
 	service, app := bwstest.NewTLSServer(t, bwstest.Config{}), newApp(t)
 	c := startCaddy(t, serviceOption("", service.URL),
 		"{addr} {\n\tbws\n\treverse_proxy "+app.Listener.Addr().String()+"\n}")

@@ -63,6 +63,7 @@ func TestStorage(t *testing.T) {
 
 // Another storage is another cluster: what was begun with the one does not open with the other.
 func TestStorageReplacedByAReload(t *testing.T) {
+	covers(t, 32)
 	service := bwstest.NewServer(t, bwstest.Config{})
 	c := &caddyProcess{t: t, Addr: freeAddr(t), Admin: freeAddr(t)}
 	config := func(folder string) string {

@@ -66,6 +66,7 @@ func endsWithin(t *testing.T, conn net.Conn, reader *bufio.Reader, limit time.Du
 
 // Security case 28, through a proxy: whoever is revoked, or whose evidence has become too old, hears no more.
 func TestStreamsEndWithTheirEvidence(t *testing.T) {
+	covers(t, 28)
 	const echo = "Connection: Upgrade\nUpgrade: echo\n"
 	for name, test := range map[string]struct {
 		gate, headers string

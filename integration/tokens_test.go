@@ -61,6 +61,7 @@ func TestTokensThatAreNone(t *testing.T) {
 			s.service.Token(bwstest.TokenSpec{BCID: alice, NotBefore: time.Now().Add(-12 * time.Minute)})}, []string{"expired_token"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			covers(t)
 			calls := s.service.Calls("/result")
 			s.checkKeptOut(t, s.raw(t, "GET "+test.path+" HTTP/1.1", test.headers...), test.reasons...)
 			if asked := s.service.Calls("/result") - calls; asked > 0 {
@@ -90,6 +91,7 @@ func TestForgedClaims(t *testing.T) {
 		"security case 111: another client": {`"clnt":"`, `"clnt":"x`},
 	} {
 		t.Run(name, func(t *testing.T) {
+			covers(t)
 			edited := strings.Replace(string(decoded), edit[0], edit[1], 1)
 			if edited == string(decoded) {
 				t.Fatalf("the claims %s have no %s", decoded, edit[0])
@@ -99,11 +101,13 @@ func TestForgedClaims(t *testing.T) {
 		})
 	}
 	t.Run("security case 113: no live detection", func(t *testing.T) {
+		covers(t)
 		weak := s.service.Token(bwstest.TokenSpec{BCID: alice, Task: bws.TaskVerify | 3})
 		s.service.Perform(weak, bwstest.Outcome{Success: true})
 		s.checkKeptOut(t, s.raw(t, "GET / HTTP/1.1", "X-BWS-Token: "+weak), "not_live")
 	})
 	t.Run("security case 113: enrolls on the way", func(t *testing.T) {
+		covers(t)
 		weak := s.service.Token(bwstest.TokenSpec{BCID: alice, Task: bwstest.DefaultTask | bws.TaskAutoEnroll})
 		s.service.Perform(weak, bwstest.Outcome{Success: true})
 		s.checkKeptOut(t, s.raw(t, "GET / HTTP/1.1", "X-BWS-Token: "+weak), "action_not_allowed")
@@ -112,6 +116,7 @@ func TestForgedClaims(t *testing.T) {
 
 // Security cases 38 and 97: BWS gets one parameter, the very same bytes, and our credentials once.
 func TestWhatTheServiceGets(t *testing.T) {
+	covers(t, 38, 97)
 	s := startSite(t, "", "\tbws")
 	token := s.goodToken()
 	s.raw(t, "GET /page?access_token=x HTTP/1.1", "Cookie: a=1; bws_token="+token+"; b=2", "Authorization: Basic eDp5", "X-Other: secret")

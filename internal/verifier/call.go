@@ -114,5 +114,5 @@ func isPassing(err error) bool {
 	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return true
 	}
-	return failure.Connect
+	return failure.Connect || failure.Stale
 }

@@ -17,6 +17,7 @@ import (
 var (
 	noConnection = reply{err: errors.New("connection refused"), unconnected: true}
 	reset        = reply{err: errors.New("connection reset")}
+	stale        = reply{err: reset.err, reused: true}
 	unavailable  = reply{status: http.StatusServiceUnavailable}
 )
 
@@ -31,6 +32,7 @@ func TestRetry(t *testing.T) {
 		"503":                 {unavailable, true, evidence.Unavailable},
 		"504":                 {reply{status: http.StatusGatewayTimeout}, true, evidence.Unavailable},
 		"reset":               {reset, false, evidence.Unavailable},
+		"reset, used before":  {stale, true, evidence.Unavailable},
 		"500":                 {outage, false, evidence.Unavailable},
 		"501":                 {reply{status: http.StatusNotImplemented}, false, evidence.Unavailable},
 		"429":                 {reply{status: http.StatusTooManyRequests}, false, evidence.Unavailable},

@@ -48,10 +48,10 @@ type reply struct {
 	body   string
 	// endless keeps the answer from ending, cut ends it too early.
 	endless, cut bool
-	// err replaces the answer, unconnected says that it was before there was a connection.
-	err         error
-	unconnected bool
-	panics      any
+	// err replaces the answer, unconnected says that it was before there was a connection, reused that this one had served others.
+	err                 error
+	unconnected, reused bool
+	panics              any
 }
 
 func (r reply) afterTime(d time.Duration) reply {
@@ -113,7 +113,7 @@ func (s *service) RoundTrip(r *http.Request) (*http.Response, error) {
 	trace := httptrace.ContextClientTrace(ctx)
 	trace.GetConn("bws.example:443")
 	if !next.unconnected {
-		trace.GotConn(httptrace.GotConnInfo{})
+		trace.GotConn(httptrace.GotConnInfo{Reused: next.reused})
 	}
 	if err := sleep(ctx, next.after); err != nil {
 		return nil, err
