@@ -92,6 +92,7 @@ func TestWhoListens(t *testing.T) {
 		"one, configured, debug": {config: configured(`"bws.denied"`), logging: debug, want: "bws.denied"},
 		"two, configured":        {config: configured(`"bws.allowed","bws.service_up"`), want: "bws.allowed bws.service_up"},
 		"all, configured":        {config: configured(``), want: all},
+		"all, by an empty name":  {config: configured(`""`), want: all},
 		"one, by code":           {config: `{}`, more: []func(*caddyevents.App){listenTo("bws.service_down")}, want: "bws.service_down"},
 		"one, by code, debug": {
 			config: `{}`, logging: debug, more: []func(*caddyevents.App){listenTo("bws.service_down")}, want: "bws.service_down",
@@ -171,7 +172,10 @@ func TestDecisionEvents(t *testing.T) {
 	checkHeard(t, "bws.denied", decided("no_token", "", ""))
 
 	// What is only reported is no denial, and what is sent to log in is one.
-	send(t, get(), s.listened(t, reporting(Gate{}))).checkAllowed(t)
+	g = s.listened(t, reporting(Gate{}))
+	send(t, get(), g).checkAllowed(t)
+	send(t, get(token), g).checkAllowed(t)
+	checkHeard(t, "bws.allowed", decided("", "cache", "verification"))
 	b := s.browser(t, s.listened(t, loginGate()))
 	ui := b.visit("/page").sentTo(t)
 	checkHeard(t, "bws.denied", decided("no_token", "", ""))
