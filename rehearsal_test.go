@@ -233,6 +233,29 @@ func TestRehearsalShowsAllThatFails(t *testing.T) {
 	}
 }
 
+// The reason is that of the first gate that denies, whatever the next one would say.
+func TestRehearsalNamesTheFirstReason(t *testing.T) {
+	config := siteConfig(t, "route {\nbws {\nallow enrollment\n}\nbws {\nbcid bioid/9876/1\n}\n}")
+	if report := rehearsed(t, config, ask(withResult(verifiedAlice))); report.Reason != policy.ActionNotAllowed {
+		t.Errorf("got %q", report.Reason)
+	}
+	// A request that is answered for a gate does not come to one that would let it through.
+	config = siteConfig(t, "route {\nbws {\nallow enrollment\n}\nbws\n}")
+	if report := rehearsed(t, config, ask(withResult(verifiedAlice))); !report.Denied() {
+		t.Errorf("got %s", report.Decision)
+	}
+}
+
+// Of two claims that are wrong, both are shown.
+func TestRehearsalShowsAllClaims(t *testing.T) {
+	q := ask(withResult(verifiedAlice), withClaims(explain.Claims{Age: time.Hour, App: "another"}))
+	for _, o := range rehearsed(t, siteConfig(t, "bws"), q).Steps[0].Gate.Options {
+		if o.Name == "app_id" && o.Verdict != explain.AlsoFails {
+			t.Errorf("app_id: got %q", o.Verdict)
+		}
+	}
+}
+
 // What a route consists of decides which gates a request meets.
 func TestRehearsalWalksRoutes(t *testing.T) {
 	allowed := withResult(verifiedAlice)
@@ -252,9 +275,12 @@ func TestRehearsalWalksRoutes(t *testing.T) {
 		"answered first": {"route {\nrespond hello\nbws\n}", ask(), "open", "static_response bws:unreached"},
 		"report only":    {"bws {\nreport_only\n}\nrespond hello", ask(), "allow", "bws:deny static_response"},
 		"two gates":      {"route {\nbws\n" + enrollment + "respond hello\n}", ask(allowed), "deny", "bws:allow bws:deny static_response"},
-		"denied first":   {"route {\n" + enrollment + "bws\nrespond hello\n}", ask(allowed), "deny", "bws:deny bws:allow static_response"},
+		"denied first":   {"route {\n" + enrollment + "bws\nrespond hello\n}", ask(allowed), "deny", "bws:deny bws:allow? static_response"},
 		"one of a group": {
 			"handle /a {\nbws\n}\nhandle {\nrespond hello\n}", ask(path("/b")), "open", "bws:unmatched static_response",
+		},
+		"first of a group": {
+			"handle /page {\nheader X a\n}\nhandle {\nbws\n}", ask(), "open", "bws:unmatched",
 		},
 		"the other of a group": {
 			"handle /a {\nrespond hello\n}\nhandle {\nbws\n}", ask(path("/a")), "open", "static_response bws:unreached",
@@ -337,6 +363,9 @@ func stepsOf(r *explain.Report) string {
 		switch {
 		case s.Gate != nil:
 			words[i] += ":" + s.Gate.Decision
+			if s.NotReached {
+				words[i] += "?"
+			}
 		case s.NotMatched != nil:
 			words[i] += ":unmatched"
 		case s.NotReached && s.Handler == "bws":
@@ -388,7 +417,9 @@ func TestRehearsalWarns(t *testing.T) {
 			warnings = append(warnings, step.Gate.Warnings...)
 		}
 	}
-	for _, want := range []string{"cache_ttl is above a minute (2m0s)", "no bcid", "plain-http", "require none", "after a rewrite", "method or query"} {
+	for _, want := range []string{
+		"cache_ttl is above a minute (2m0s)", "no bcid", "plain-http", "require none", "after a rewrite", "method or query",
+	} {
 		if !slices.ContainsFunc(warnings, func(w string) bool { return strings.Contains(w, want) }) {
 			t.Errorf("no warning of %q among %q", want, warnings)
 		}
