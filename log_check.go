@@ -24,12 +24,17 @@ type logInspection struct {
 	shown map[string][]string
 }
 
-// warnOfLogs tells the operator which logs of a server that has access logs show tokens. The error log is one of them: it has the
-// requests that have failed.
-func (i *logInspection) warn(server string, logger *zap.Logger) {
-	for _, name := range slices.Sorted(maps.Keys(i.shown)) {
-		logger.Warn(logShowsTokens, zap.String("server", server), zap.String("log", name), zap.Strings("shown", i.shown[name]))
-	}
+// inspectLogs looks at the logs of a server that has access logs, for the tokens of all its gates or of one. The error log is one of
+// them: it has the requests that have failed.
+func inspectLogs(ctx caddy.Context, server *caddyhttp.Server, only *Gate) *logInspection {
+	i := &logInspection{ctx: ctx, shown: make(map[string][]string)}
+	look := routeInspection{named: server.NamedRoutes, found: func(g *Gate, at place) {
+		if only == nil || g == only {
+			i.gate(g, server.Logs, at.hosts)
+		}
+	}}
+	look.routes(server.Routes, place{})
+	return i
 }
 
 // gate looks at the logs that the requests to a gate come to.

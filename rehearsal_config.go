@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"path/filepath"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -46,7 +48,7 @@ func offline(config []byte, dir string) ([]byte, error) {
 		root = make(map[string]any)
 	}
 	root["admin"] = map[string]any{"disabled": true}
-	root["logging"] = map[string]any{"logs": map[string]any{"default": map[string]any{"writer": map[string]any{"output": "discard"}}}}
+	root["logging"] = map[string]any{"logs": silent(membersOf(membersOf(root["logging"])["logs"]), filepath.Join(dir, "log"))}
 	root["storage"] = map[string]any{"module": "file_system", "root": dir}
 	for _, service := range membersOf(membersOf(membersOf(root["apps"])["bws"])["services"]) {
 		options := membersOf(service)
@@ -58,6 +60,19 @@ func offline(config []byte, dir string) ([]byte, error) {
 	}
 	withoutHealthChecks(root)
 	return json.Marshal(root)
+}
+
+// silent has logs write into a file that nobody reads. Their formats stay, since there can be something to say about these: a log whose
+// output is discarded has none.
+func silent(logs map[string]any, file string) map[string]any {
+	quiet := map[string]any{"default": make(map[string]any)}
+	maps.Copy(quiet, logs)
+	for _, log := range quiet {
+		if options := membersOf(log); options != nil {
+			options["writer"] = map[string]any{"output": "file", "filename": file}
+		}
+	}
+	return quiet
 }
 
 func membersOf(value any) map[string]any {

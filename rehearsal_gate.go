@@ -3,6 +3,7 @@ package caddybws
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -62,6 +63,10 @@ func (x *examination) report(answer *explain.Answer) *explain.Gate {
 		if warning.gate == g && !slices.Contains(report.Warnings, warning.message) {
 			report.Warnings = append(report.Warnings, warning.message)
 		}
+	}
+	shown := inspectLogs(g.ctx, x.server, g).shown
+	for _, log := range slices.Sorted(maps.Keys(shown)) {
+		report.Warnings = append(report.Warnings, fmt.Sprintf("%s (%s: %s)", logShowsTokens, log, strings.Join(shown[log], ", ")))
 	}
 	if decision.Allow {
 		return report

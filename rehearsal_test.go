@@ -407,7 +407,7 @@ func TestRehearsalShowsTheAnswer(t *testing.T) {
 }
 
 func TestRehearsalWarns(t *testing.T) {
-	config := siteConfig(t, "@post method POST\nroute {\nrewrite * /a\nbws /a {\nrequire none\nsession\n}\n"+
+	config := siteConfig(t, "log {\noutput file /nowhere/access.log\n}\n@post method POST\nroute {\nrewrite * /a\nbws /a {\nrequire none\nsession\n}\n"+
 		"bws @post {\nbcid bioid/1/2\nlogin\n}\n}")
 	q := ask(withResult(verifiedAlice), func(q *explain.Question) { q.Method = "POST" })
 	report := rehearsed(t, config, q)
@@ -418,7 +418,7 @@ func TestRehearsalWarns(t *testing.T) {
 		}
 	}
 	for _, want := range []string{
-		"cache_ttl is above a minute (2m0s)", "no bcid", "plain-http", "require none", "after a rewrite", "method or query",
+		"cache_ttl is above a minute (2m0s)", "no bcid", "plain-http", "require none", "after a rewrite", "method or query", "a log shows tokens",
 	} {
 		if !slices.ContainsFunc(warnings, func(w string) bool { return strings.Contains(w, want) }) {
 			t.Errorf("no warning of %q among %q", want, warnings)
@@ -491,14 +491,14 @@ func TestRehearsalErrors(t *testing.T) {
 
 // Nothing is left behind, nor reached: no secret is needed, no storage opened, no health check begun.
 func TestOfflineConfiguration(t *testing.T) {
-	quiet, err := offline([]byte(`{"storage":{"module":"redis"},"logging":{"logs":{"default":{"writer":{"output":"file"}}}},
+	quiet, err := offline([]byte(`{"storage":{"module":"redis"},"logging":{"logs":{"default":{"writer":{"output":"net"}}}},
 		"apps":{"bws":{"services":{"default":{"app_id":"a","app_secret":"{env.NOT_SET}","storage":{"module":"redis"}}}},
 		"http":{"servers":{"s":{"routes":[{"handle":[{"handler":"subroute","routes":[{"handle":[
 		{"handler":"reverse_proxy","health_checks":{"active":{"uri":"/"}}}]}]}]}]}}}}}`), "/dir")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, gone := range []string{"redis", "NOT_SET", "health_checks", `"file"`} {
+	for _, gone := range []string{"redis", "NOT_SET", "health_checks", `"net"`} {
 		if strings.Contains(string(quiet), gone) {
 			t.Errorf("%s is still in %s", gone, quiet)
 		}

@@ -1,6 +1,7 @@
 package caddybws
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/caddyserver/caddy/v2"
@@ -29,10 +30,10 @@ func warnOfRoutes(ctx caddy.Context, app *caddyhttp.App, logger *zap.Logger) {
 		logger.Warn(w.message, zap.String("server", w.server), zap.String("service", w.gate.serviceName()))
 	}
 	for name, server := range app.Servers {
-		logs := logInspection{ctx: ctx, shown: make(map[string][]string)}
-		look := routeInspection{named: server.NamedRoutes, found: func(g *Gate, at place) { logs.gate(g, server.Logs, at.hosts) }}
-		look.routes(server.Routes, place{})
-		logs.warn(name, logger)
+		shown := inspectLogs(ctx, server, nil).shown
+		for _, log := range slices.Sorted(maps.Keys(shown)) {
+			logger.Warn(logShowsTokens, zap.String("server", name), zap.String("log", log), zap.Strings("shown", shown[log]))
+		}
 	}
 }
 
