@@ -28,6 +28,8 @@ type inquiry struct {
 	found *foundEvidence
 	// session is the session that the request came with, as long as it satisfies the gate.
 	session *session.Session
+	// assertion is what the app can verify the decision by, if the gate makes assertions.
+	assertion string
 }
 
 // ServeHTTP lets the request through to next if, and only if, the policy allows it, or the gate only reports.
@@ -44,8 +46,12 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 		}
 	}
 	decision := g.judge(&q) //nolint:contextcheck // the request has the context
+	now := g.service.now()
+	if decision.Allow {
+		decision = g.vouch(&q, now) //nolint:contextcheck // the request has the context
+	}
 	g.credentials.take(r, v)
-	v.conclude(decision, q.evidence(), g.service.now())
+	v.conclude(decision, q.evidence(), now)
 
 	switch {
 	case decision.Allow:
@@ -179,6 +185,9 @@ func (g *Gate) admit(w http.ResponseWriter, q *inquiry, repl *caddy.Replacer) {
 	r, v := q.Request, q.visit
 	g.identity.set(r.Header, v, repl)
 	v.admitted = append(v.admitted, g.identity)
+	if q.assertion != "" {
+		r.Header[g.assertions.header] = v.lines(q.assertion)
+	}
 
 	v.addToList(w.Header(), "Cache-Control", "private")
 	v.addToList(w.Header(), "Vary", g.vary(q.secure))

@@ -14,6 +14,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/certmagic"
 
+	"github.com/caddy-bws/caddy-bws/internal/assertion"
 	"github.com/caddy-bws/caddy-bws/internal/evidence"
 	"github.com/caddy-bws/caddy-bws/internal/ledger"
 	"github.com/caddy-bws/caddy-bws/internal/session"
@@ -26,12 +27,14 @@ var ledgers = caddy.NewUsagePool()
 // sharedLedger is the ledger of all services that are the same and use the same storage.
 type sharedLedger struct {
 	*ledger.Ledger
-	start sync.Once
+	signer *assertion.Signer
+	start  sync.Once
 }
 
 // Destruct ends what runs, once no configuration uses it any more.
 func (l *sharedLedger) Destruct() error {
 	l.Stop()
+	l.signer.Close()
 	return nil
 }
 
@@ -54,13 +57,15 @@ func (s *Service) acquireLedger(ctx caddy.Context) error {
 	where := sha256.Sum256([]byte(description))
 	key := hex.EncodeToString(s.identity[:]) + hex.EncodeToString(where[:])
 	value, _, err := ledgers.LoadOrNew(key, func() (caddy.Destructor, error) {
-		return &sharedLedger{Ledger: ledger.New(ledger.Config{ServiceID: s.identity})}, nil
+		l := ledger.New(ledger.Config{ServiceID: s.identity})
+		return &sharedLedger{Ledger: l, signer: assertion.NewSigner(l.Keys(ledger.Assertions), time.Now)}, nil
 	})
 	if err != nil {
 		return err
 	}
 	shared := value.(*sharedLedger)
-	s.ledger, s.shared = shared.Ledger, sharing{ledger: shared, key: key, storage: storage}
+	s.ledger, s.signer = shared.Ledger, shared.signer
+	s.shared = sharing{ledger: shared, key: key, storage: storage}
 	return nil
 }
 

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-bws/caddy-bws/bws"
+	"github.com/caddy-bws/caddy-bws/internal/assertion"
 	"github.com/caddy-bws/caddy-bws/internal/ledger"
 	"github.com/caddy-bws/caddy-bws/internal/verifier"
 )
@@ -85,6 +86,7 @@ type Service struct {
 	client   *bws.Client
 	verifier *verifier.Verifier
 	ledger   *ledger.Ledger
+	signer   *assertion.Signer
 	logger   *zap.Logger
 	now      func() time.Time
 	// identity is the same for the same service on all nodes.
