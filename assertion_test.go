@@ -228,7 +228,12 @@ func TestForgedAssertion(t *testing.T) {
 		"reported to be denied":       {[]Gate{{Assertion: &own, ReportOnly: true}}, nil, nil},
 		"reported, without an option": {[]Gate{{ReportOnly: true}}, nil, nil},
 		"a later gate makes it anew":  {[]Gate{{Assertion: new(Assertion)}, {Assertion: new(Assertion)}}, []string{good}, []string{"X-Bws-Assertion"}},
-		"the last gate decides":       {[]Gate{{Assertion: new(Assertion)}, {}}, []string{good}, nil},
+		"a later gate keeps it":       {[]Gate{{Assertion: new(Assertion)}, {}}, []string{good}, []string{"X-Bws-Assertion"}},
+		"a later gate has another":    {[]Gate{{Assertion: new(Assertion)}, {Assertion: &own}}, []string{good}, []string{"X-Bws-Assertion", "X-Signed"}},
+		"a later gate reports":        {[]Gate{{Assertion: new(Assertion)}, {ReportOnly: true}}, []string{good}, []string{"X-Bws-Assertion"}},
+		"a later gate withdraws it": {
+			[]Gate{{Assertion: new(Assertion)}, {Require: "challenge", ReportOnly: true}, {}}, []string{good}, nil,
+		},
 		"a later gate would deny": {
 			[]Gate{{Assertion: &own}, {Require: "challenge", ReportOnly: true}}, []string{good}, nil,
 		},

@@ -186,8 +186,9 @@ func (g *Gate) admit(w http.ResponseWriter, q *inquiry, repl *caddy.Replacer) {
 	g.identity.set(r.Header, v, repl)
 	v.admitted = append(v.admitted, g.identity)
 	if q.assertion != "" {
-		r.Header[g.assertions.header] = v.lines(q.assertion)
+		v.vouched = append(v.vouched, vouchedHeader{g.assertions.header, q.assertion})
 	}
+	v.vouch(r.Header)
 
 	v.addToList(w.Header(), "Cache-Control", "private")
 	v.addToList(w.Header(), "Vary", g.vary(q.secure))
