@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	header       = "X-BWS-Assertion"
+	header       = "X-Bws-Assertion"
 	typ          = "bws-assertion+jwt"
 	maxAssertion = 8 << 10
 	// leeway is what the clocks of Caddy and the app may be apart.
