@@ -1,6 +1,7 @@
 package assertion
 
 import (
+	"strings"
 	"time"
 
 	"github.com/maypok86/otter/v2"
@@ -62,8 +63,10 @@ func (k *known) fresh(s *Statement, now time.Time) string {
 
 // learn remembers an assertion that is good from one second to another.
 func (k *known) learn(s *Statement, text string, from, until int64) {
-	second := int64(time.Second)
-	k.cache.Set(*s, fresh{text: text, from: from * second, until: (from + until) * (second / 2)})
+	second, kept := int64(time.Second), *s
+	// They may be parts of a long request line, which is not to be kept as well.
+	kept.Audience, kept.Method, kept.Path = strings.Clone(s.Audience), strings.Clone(s.Method), strings.Clone(s.Path)
+	k.cache.Set(kept, fresh{text: text, from: from * second, until: (from + until) * (second / 2)})
 }
 
 func (k *known) close() {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/go-jose/go-jose/v4"
 
@@ -216,6 +217,14 @@ func TestReuseIsBounded(t *testing.T) {
 	}
 	if texts > maxWeight {
 		t.Errorf("%d bytes of texts are remembered", texts)
+	}
+	line := "GET /page?" + strings.Repeat("x", 1<<20)
+	s.Method, s.Path = line[:3], line[4:9]
+	n.sign(t, s)
+	for s := range n.known.cache.Keys() {
+		if s.Path == "/page" && (unsafe.StringData(s.Path) == unsafe.StringData(line[4:]) || unsafe.StringData(s.Method) == unsafe.StringData(line)) {
+			t.Error("the whole request line is remembered")
+		}
 	}
 	n.Close()
 	if left := n.known.cache.EstimatedSize(); left > 0 {
