@@ -23,7 +23,7 @@ const maxAdminBody = 8 << 10
 // `GET /bws/services` | The services: endpoint, breaker, remembered tokens, calls under way, keys, last look at the storage
 // `GET /bws/health` | 200 if all services are ready, 503 with the reasons if not
 // `POST /bws/revoke` | Revokes one of `{"session":"<id>"}`, `{"token":"<token>"}`, `{"bcid":"<bcid>"}`, `{"service":"<name>"}`
-// `POST /bws/rotate` | Creates a new key for sessions, of all services or of `{"service":"<name>"}`
+// `POST /bws/rotate` | Creates new keys for sessions and assertions, of all services or of `{"service":"<name>"}`
 // `DELETE /bws/cache` | Forgets what is remembered of tokens
 type Admin struct {
 	logger *zap.Logger

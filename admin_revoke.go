@@ -111,21 +111,25 @@ func (a *Admin) rotate(w http.ResponseWriter, r *http.Request) error {
 	type rotated struct {
 		Service string    `json:"service"`
 		ID      string    `json:"id"`
+		Purpose string    `json:"purpose"`
 		UseFrom time.Time `json:"use_from"`
 	}
-	keys := make([]rotated, 0, len(services))
+	purposes := ledger.Purposes()
+	keys := make([]rotated, 0, len(services)*len(purposes))
 	for _, s := range services {
-		key, err := s.rotate(r.Context())
-		if err != nil {
-			return err
+		for _, purpose := range purposes {
+			key, err := s.rotate(r.Context(), purpose)
+			if err != nil {
+				return err
+			}
+			keys = append(keys, rotated{s.name, key.ID.String(), purpose.Name, key.UseFrom})
 		}
-		keys = append(keys, rotated{s.name, key.ID.String(), key.UseFrom})
 	}
 	return writeBody(w, http.StatusOK, keys)
 }
 
-func (s *namedService) rotate(ctx context.Context) (*ledger.Key, error) {
-	key, err := s.ledger.Keys(ledger.Sessions).Rotate(ctx)
+func (s *namedService) rotate(ctx context.Context, purpose ledger.Purpose) (*ledger.Key, error) {
+	key, err := s.ledger.Keys(purpose).Rotate(ctx)
 	switch {
 	case errors.Is(err, ledger.ErrTooManyKeys):
 		return nil, apiError(http.StatusConflict, "service %s: there are too many keys; those that have ended go by themselves", s.name)

@@ -186,9 +186,13 @@ func TestAdminRotate(t *testing.T) {
 			got := s.admin(t).call(t, http.MethodPost, "/bws/rotate", body)
 			got.check(t, http.StatusOK)
 			rotated := decode[[]rotatedKey](t, got)
-			if len(rotated) != 1 || rotated[0].Service != "default" || rotated[0].ID == old.ID.String() ||
-				!rotated[0].UseFrom.Equal(start.Add(ledger.KeyPropagation)) {
+			if len(rotated) != 2 || rotated[0].Purpose != "session" || rotated[1].Purpose != "assertion" {
 				t.Fatalf("got %s", got.Body)
+			}
+			for _, key := range rotated {
+				if key.Service != "default" || key.ID == old.ID.String() || !key.UseFrom.Equal(start.Add(ledger.KeyPropagation)) {
+					t.Fatalf("got %s", got.Body)
+				}
 			}
 			uses := func(id string) {
 				t.Helper()
@@ -220,10 +224,10 @@ func TestAdminRotateOfTwoServices(t *testing.T) {
 		}
 		return names
 	}
-	if got := names(""); !slices.Equal(got, []string{"other", "this"}) {
+	if got := names(""); !slices.Equal(got, []string{"other", "other", "this", "this"}) {
 		t.Errorf("rotated are the keys of %q", got)
 	}
-	if got := names(`{"service":"this"}`); !slices.Equal(got, []string{"this"}) {
+	if got := names(`{"service":"this"}`); !slices.Equal(got, []string{"this", "this"}) {
 		t.Errorf("rotated are the keys of %q", got)
 	}
 	if keys := len(other.service.ledger.Keys(ledger.Sessions).All()); keys != 2 {

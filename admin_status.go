@@ -22,7 +22,9 @@ type serviceStatus struct {
 }
 
 type keyStatus struct {
-	ID        string    `json:"id"`
+	ID string `json:"id"`
+	// Purpose is what the key is for: session or assertion.
+	Purpose   string    `json:"purpose"`
 	UseFrom   time.Time `json:"use_from"`
 	OpenUntil time.Time `json:"open_until"`
 	// Age is in seconds, and negative for a key that is not used yet.
@@ -45,10 +47,13 @@ func (s *Service) status(name string) serviceStatus {
 		Remembered: state.Remembered, CacheSize: limits.Size, Inflight: state.Inflight, MaxInflight: limits.Inflight,
 		Keys: []keyStatus{},
 	}
-	for _, key := range s.ledger.Keys(ledger.Sessions).All() {
-		status.Keys = append(status.Keys, keyStatus{
-			ID: key.ID.String(), UseFrom: key.UseFrom, OpenUntil: key.OpenUntil, Age: int64(now.Sub(key.UseFrom) / time.Second),
-		})
+	for _, purpose := range ledger.Purposes() {
+		for _, key := range s.ledger.Keys(purpose).All() {
+			status.Keys = append(status.Keys, keyStatus{
+				ID: key.ID.String(), Purpose: purpose.Name, UseFrom: key.UseFrom, OpenUntil: key.OpenUntil,
+				Age: int64(now.Sub(key.UseFrom) / time.Second),
+			})
+		}
 	}
 	if age, read := s.ledger.StaleFor(now); read {
 		at := now.Add(-age).UTC().Truncate(time.Millisecond)
@@ -96,8 +101,10 @@ func (s *Service) problems(name string) (problems []healthTrait) {
 	case age > s.grace:
 		add("ledger_unavailable", "the storage has not been readable for longer than storage_grace")
 	}
-	if _, err := s.ledger.Keys(ledger.Sessions).Current(); err != nil {
-		add("ledger_unavailable", "there is no key to seal sessions with")
+	for _, purpose := range ledger.Purposes() {
+		if _, err := s.ledger.Keys(purpose).Current(); err != nil {
+			add("ledger_unavailable", "there is no "+purpose.Name+" key")
+		}
 	}
 	return problems
 }

@@ -21,7 +21,7 @@ func TestAdminServices(t *testing.T) {
 	unread := newService(t, inProcess{s.Service}, s.service.now)
 	unread.ledger = ledger.New(ledger.Config{Storage: new(ledgertest.Memory), ServiceID: unread.identity, Now: s.service.now})
 	s.pass(time.Minute)
-	key := s.service.ledger.Keys(ledger.Sessions).All()[0]
+	session, assertion := s.service.ledger.Keys(ledger.Sessions).All()[0], s.service.ledger.Keys(ledger.Assertions).All()[0]
 	a := newAdminAPI(t, map[string]*Service{"z": s.service, "a": unread})
 
 	got := a.call(t, http.MethodGet, "/bws/services", "")
@@ -37,14 +37,20 @@ func TestAdminServices(t *testing.T) {
 	want := []any{
 		service("a", 0, nil),
 		service("z", 1, "2026-03-01T12:00:00Z", map[string]any{
-			"id": key.ID.String(), "use_from": "2026-03-01T12:00:00Z", "open_until": key.OpenUntil.Format(time.RFC3339), "age": 60.0,
+			"id": session.ID.String(), "purpose": "session", "use_from": "2026-03-01T12:00:00Z",
+			"open_until": "2026-04-01T12:01:00Z", "age": 60.0,
+		}, map[string]any{
+			"id": assertion.ID.String(), "purpose": "assertion", "use_from": "2026-03-01T12:00:00Z",
+			"open_until": "2026-03-02T12:11:00Z", "age": 60.0,
 		}),
 	}
 	if body := decode[[]any](t, got); !reflect.DeepEqual(body, want) {
 		t.Errorf("got %v\nwant %v", body, want)
 	}
-	secret := key.Secret()
-	for _, hidden := range []string{bwstest.AppSecret, bwstest.AppID, alice.String(), hex.EncodeToString(secret[:])} {
+	secret, seed := session.Secret(), assertion.Secret()
+	for _, hidden := range []string{
+		bwstest.AppSecret, bwstest.AppID, alice.String(), hex.EncodeToString(secret[:]), hex.EncodeToString(seed[:]),
+	} {
 		if strings.Contains(got.Body.String(), hidden) {
 			t.Errorf("it shows %s: %s", hidden, got.Body)
 		}
@@ -89,8 +95,8 @@ func TestAdminHealth(t *testing.T) {
 			ask(http.StatusUnauthorized, 1)(t, s)
 			ask(http.StatusBadRequest, 1)(t, s)
 		}, nil},
-		"storage never read": {restart(ledgertest.Failing()), []string{"ledger_unavailable", "ledger_unavailable"}},
-		"no key":             {restart(ledgertest.ReadOnly()), []string{"ledger_unavailable"}},
+		"storage never read": {restart(ledgertest.Failing()), []string{"ledger_unavailable", "ledger_unavailable", "ledger_unavailable"}},
+		"no key":             {restart(ledgertest.ReadOnly()), []string{"ledger_unavailable", "ledger_unavailable"}},
 		"stale":              {stale(defaultStorageGrace), nil},
 		"stale beyond grace": {stale(defaultStorageGrace + 1), []string{"ledger_unavailable"}},
 		"all at once": {func(t *testing.T, s *storedSite) {

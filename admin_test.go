@@ -246,6 +246,6 @@ func TestAdminWithoutServices(t *testing.T) {
 }
 
 type rotatedKey struct {
-	Service, ID string
-	UseFrom     time.Time `json:"use_from"`
+	Service, ID, Purpose string
+	UseFrom              time.Time `json:"use_from"`
 }

@@ -85,6 +85,35 @@ func BenchmarkStrip(b *testing.B) {
 	}
 }
 
+// BenchmarkVouch is what an assertion adds to a request that passes: one that is used again, or one that has to be signed.
+func BenchmarkVouch(b *testing.B) {
+	s := newSite(b)
+	g, token := s.gate(b, vouching), s.goodToken()
+	for name, step := range map[string]int32{"reused": 0, "signing": 1} {
+		b.Run(name, func(b *testing.B) {
+			var q inquiry
+			watch := handlerFunc(func(_ http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
+				repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+				q = inquiry{Request: r, visit: visitOf(r, repl), now: s.service.now(), demands: g.policy}
+				return nil
+			})
+			send(b, ordinaryRequest("X-BWS-Token: "+token), watch)
+			if d := g.judge(&q); !d.Allow {
+				b.Fatal(d)
+			}
+			e := *q.found.evidence
+			q.found.evidence = &e
+			b.ReportAllocs()
+			for b.Loop() {
+				if d := g.vouch(&q, q.now); !d.Allow {
+					b.Fatal(d)
+				}
+				e.BCID.Class += step
+			}
+		})
+	}
+}
+
 // instant answers every question in no time.
 type instant string
 
@@ -143,6 +172,7 @@ func BenchmarkServeHTTP(b *testing.B) {
 		"allow, by header": {Gate{}, service, "X-BWS-Token: " + s.goodToken()},
 		"allow, bound":     {bound, service, "Cookie: " + cookieOf(s.goodToken())},
 		"allow, asking":    {Gate{}, asking, "Cookie: " + cookieOf(s.goodToken())},
+		"allow, assertion": {vouching, service, "Cookie: " + cookieOf(s.goodToken())},
 		"deny":             {Gate{Require: "challenge"}, service, "Cookie: " + cookieOf(s.goodToken())},
 		"no token":         {Gate{}, service, "Cookie: " + cookieOf("")},
 		"malformed":        {Gate{}, service, "Cookie: " + cookieOf(strings.Repeat("x", 400))},

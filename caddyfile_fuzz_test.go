@@ -19,6 +19,8 @@ func FuzzUnmarshalCaddyfile(f *testing.F) {
 		"allow verification identification enrollment livenessdetection\nmin_score 0.7\nmin_margin 1e-1",
 		"bcid bioid/9876/1 */*/* bioid.-1.{http.auth.user.id} {user_bcid}",
 		"max_age 1d\nrequire challenge\nreport_only",
+		"assertion",
+		"assertion X-Signed {\n\taudience {http.request.host}\n\tlifetime 10m\n}",
 		"deny redirect https://login.example.com/?to=a\nidentity_headers off",
 		"deny error\nidentity_headers {\n\tRemote-User {http.bws.bcid}\n\tX-Person \"{http.bws.class} \\\"x\\\"\"\n}",
 		"identity_headers {\n\tX-User a {\n\t}\n}",

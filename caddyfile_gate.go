@@ -6,6 +6,8 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-bws/caddy-bws/internal/ledger"
 )
 
 // parseGate sets up the handler. See [Gate.UnmarshalCaddyfile] for the syntax.
@@ -40,6 +42,10 @@ func parseGate(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 //	    deny             respond|error|redirect <url>
 //	    identity_headers off | {
 //	        <header> <value>
+//	    }
+//	    assertion        [<header>] {
+//	        audience <value>
+//	        lifetime <duration>
 //	    }
 //	    report_only
 //	}
@@ -91,12 +97,14 @@ func (g *Gate) unmarshalOption(d *caddyfile.Dispenser, option string) error {
 		return g.unmarshalDeny(d)
 	case "identity_headers":
 		return g.unmarshalIdentityHeaders(d)
+	case "assertion":
+		return g.unmarshalAssertion(d)
 	case "report_only":
 		g.ReportOnly = true
 		return noArg(d, option)
 	}
 	return unknownOption(d,
-		"token, allow, bcid, min_score, min_margin, max_age, require, once, session, login, deny, identity_headers, report_only")
+		"token, allow, bcid, min_score, min_margin, max_age, require, once, session, login, deny, identity_headers, assertion, report_only")
 }
 
 func (g *Gate) unmarshalToken(d *caddyfile.Dispenser) error {
@@ -222,6 +230,32 @@ func (g *Gate) unmarshalIdentityHeaders(d *caddyfile.Dispenser) error {
 		return d.Err("identity_headers: no header is given; name one in a block, or write off")
 	}
 	return nil
+}
+
+func (g *Gate) unmarshalAssertion(d *caddyfile.Dispenser) error {
+	a := new(Assertion)
+	g.Assertion = a
+	if d.NextArg() {
+		a.Header = d.Val()
+		if a.Header == "" {
+			return d.Err("assertion: the header is empty; write a name, or nothing for the default")
+		}
+		if err := noArg(d, "assertion "+a.Header); err != nil {
+			return err
+		}
+		if err := g.checkAssertion(); err != nil {
+			return d.WrapErr(err)
+		}
+	}
+	return eachOption(d, nil, func(option string) error {
+		switch option {
+		case "audience":
+			return oneArg(d, "assertion: audience", &a.Audience)
+		case "lifetime":
+			return durationArg(d, "assertion: lifetime", &a.Lifetime, minAssertionLifetime, ledger.LongestAssertion)
+		}
+		return d.Errf("assertion: unknown option %q: use one of audience, lifetime", option)
+	})
 }
 
 // Interface guards

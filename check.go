@@ -37,13 +37,13 @@ func (g *Gate) check() error {
 // checkOptions finds mistakes within one option. The Caddyfile asks after each, since then it can say the line.
 func (g *Gate) checkOptions() error {
 	return firstError(g.checkToken, g.checkAllow, g.checkPersons, g.checkScores, g.checkDemands,
-		g.checkOnce, g.checkSession, g.checkLogin, g.checkDeny, g.checkIdentity)
+		g.checkOnce, g.checkSession, g.checkLogin, g.checkDeny, g.checkIdentity, g.checkAssertion)
 }
 
 // checkTogether finds options that do not go together, once all are known.
 func (g *Gate) checkTogether() error {
 	return firstError(g.checkBinding, g.checkIdentification, g.checkHeaders, g.checkSessionTogether,
-		g.checkLoginTogether)
+		g.checkLoginTogether, g.checkAssertionTogether)
 }
 
 func firstError(checks ...func() error) error {

@@ -89,6 +89,9 @@ type Gate struct {
 	// identification) and `X-BWS-Verified-At` (RFC 3339).
 	IdentityHeaders http.Header `json:"identity_headers,omitzero"`
 
+	// Sign what was decided about a request, for an app that is to verify that the gate has let it in. Default: no assertion.
+	Assertion *Assertion `json:"assertion,omitempty"`
+
 	// Judge and log, but never deny: for trying a policy out. What would be denied passes without identity headers and
 	// without a user. Default: false.
 	ReportOnly bool `json:"report_only,omitempty"`
@@ -104,6 +107,7 @@ type Gate struct {
 	credentials                 credentialSet
 	sessions                    *sessions
 	login                       *login
+	assertions                  *assertions
 	logger, auditLog            *zap.Logger
 	redirectTo                  string
 }
@@ -130,6 +134,7 @@ func (g *Gate) Provision(ctx caddy.Context) error {
 	g.provisionPolicy()
 	g.provisionSessions()
 	g.provisionSources()
+	g.provisionAssertions()
 	if err := g.provisionLogin(); err != nil {
 		return err
 	}
@@ -161,11 +166,16 @@ func (g *Gate) provisionPolicy() {
 }
 
 func (g *Gate) provisionIdentity() (err error) {
-	g.identity, err = newIdentity(g.IdentityHeaders)
-	if err == nil && g.Once != nil && len(g.Once.Methods) > 0 {
+	if g.identity, err = newIdentity(g.IdentityHeaders); err != nil {
+		return err
+	}
+	if g.Assertion != nil {
+		g.identity.strips(g.Assertion.header())
+	}
+	if g.Once != nil && len(g.Once.Methods) > 0 {
 		g.identity.strips(methodOverrides...)
 	}
-	return err
+	return nil
 }
 
 func (g *Gate) provisionSources() {

@@ -31,6 +31,8 @@ type inquiry struct {
 	found *foundEvidence
 	// session is the session that the request came with, as long as it satisfies the gate.
 	session *session.Session
+	// assertion is what the app can verify the decision by, if the gate makes assertions.
+	assertion string
 }
 
 // ServeHTTP lets the request through to next if, and only if, the policy allows it, or the gate only reports.
@@ -48,9 +50,13 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 	}
 	span := q.beginVerification()
 	decision := g.judge(&q) //nolint:contextcheck // the request has the context
+	now := g.service.now()
+	if decision.Allow {
+		decision = g.vouch(&q, now) //nolint:contextcheck // the request has the context
+	}
 	q.endVerification(span, decision)
 	g.credentials.take(r, v)
-	v.conclude(decision, q.evidence(), g.service.now())
+	v.conclude(decision, q.evidence(), now)
 
 	switch {
 	case decision.Allow:
@@ -184,6 +190,10 @@ func (g *Gate) admit(w http.ResponseWriter, q *inquiry, repl *caddy.Replacer) {
 	r, v := q.Request, q.visit
 	g.identity.set(r.Header, v, repl)
 	v.admitted = append(v.admitted, g.identity)
+	if q.assertion != "" {
+		v.vouched = append(v.vouched, vouchedHeader{g.assertions.header, q.assertion})
+	}
+	v.vouch(r.Header)
 
 	v.addToList(w.Header(), "Cache-Control", "private")
 	v.addToList(w.Header(), "Vary", g.vary(q.secure))

@@ -15,6 +15,7 @@ import (
 
 	"github.com/caddy-bws/caddy-bws/bws"
 	"github.com/caddy-bws/caddy-bws/bws/bwstest"
+	"github.com/caddy-bws/caddy-bws/internal/assertion"
 	"github.com/caddy-bws/caddy-bws/internal/ledger"
 	"github.com/caddy-bws/caddy-bws/internal/ledger/ledgertest"
 	"github.com/caddy-bws/caddy-bws/internal/verifier"
@@ -73,11 +74,18 @@ func newService(
 	s := &Service{client: client, verifier: v, logger: zap.NewNop(), now: now, grace: defaultStorageGrace, repeats: newRepeats(now)}
 	t.Cleanup(s.repeats.stop)
 	s.setIdentity()
-	s.ledger = ledger.New(ledger.Config{Storage: new(ledgertest.Memory), ServiceID: s.identity, Now: now})
+	s.useLedger(t, ledger.New(ledger.Config{Storage: new(ledgertest.Memory), ServiceID: s.identity, Now: now}))
 	if err := s.ledger.Sync(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// useLedger has a service live by a ledger, as the app does.
+func (s *Service) useLedger(t testing.TB, l *ledger.Ledger) {
+	t.Helper()
+	s.ledger, s.signer = l, assertion.NewSigner(l.Keys(ledger.Assertions), s.now)
+	t.Cleanup(s.signer.Close)
 }
 
 // inProcess carries requests to a handler without a socket between.
@@ -105,6 +113,7 @@ func provision(t testing.TB, g Gate, s *Service) *Gate {
 	g.provisionPolicy()
 	g.provisionSessions()
 	g.provisionSources()
+	g.provisionAssertions()
 	if err := g.provisionLogin(); err != nil {
 		t.Fatal(err)
 	}

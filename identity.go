@@ -21,6 +21,9 @@ const (
 	verifiedAtHeader = "X-Bws-Verified-At"
 )
 
+// defaultHeaders are all of them.
+var defaultHeaders = []string{bcidHeader, actionHeader, scoreHeader, verifiedAtHeader}
+
 // identity is the set of request headers that tell the app who was verified. Nobody but the gate may set them.
 type identity struct {
 	// folded are the names to strip, in the form that all their aliases fold to; lengths has a bit for the length of each.
@@ -39,7 +42,8 @@ type identityHeader struct {
 // newIdentity prepares the configured headers; nil stands for the defaults. The default names are stripped in any case.
 func newIdentity(configured http.Header) (*identity, error) {
 	id := &identity{defaults: configured == nil}
-	id.strips(bcidHeader, actionHeader, scoreHeader, verifiedAtHeader)
+	id.strips(defaultHeaders...)
+	id.strips(assertionHeader)
 	// The order in which a map is read must not show in what the app receives, nor in an error.
 	for _, name := range slices.Sorted(maps.Keys(configured)) {
 		values := configured[name]

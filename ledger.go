@@ -14,6 +14,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/certmagic"
 
+	"github.com/caddy-bws/caddy-bws/internal/assertion"
 	"github.com/caddy-bws/caddy-bws/internal/evidence"
 	"github.com/caddy-bws/caddy-bws/internal/ledger"
 	"github.com/caddy-bws/caddy-bws/internal/session"
@@ -26,12 +27,14 @@ var ledgers = caddy.NewUsagePool()
 // sharedLedger is the ledger of all services that are the same and use the same storage.
 type sharedLedger struct {
 	*ledger.Ledger
-	start sync.Once
+	signer *assertion.Signer
+	start  sync.Once
 }
 
 // Destruct ends what runs, once no configuration uses it any more.
 func (l *sharedLedger) Destruct() error {
 	l.Stop()
+	l.signer.Close()
 	return nil
 }
 
@@ -65,13 +68,12 @@ func (s *Service) acquireLedger(ctx caddy.Context) error {
 
 // newLedger sets a ledger up for this service, which lacks a storage until one is attached if none is given.
 func (s *Service) newLedger(storage certmagic.Storage) *sharedLedger {
-	return &sharedLedger{Ledger: ledger.New(ledger.Config{
-		Storage: storage, ServiceID: s.identity, Now: s.now, Counters: &ledgerCalls,
-	})}
+	l := ledger.New(ledger.Config{Storage: storage, ServiceID: s.identity, Now: s.now, Counters: &ledgerCalls})
+	return &sharedLedger{Ledger: l, signer: assertion.NewSigner(l.Keys(ledger.Assertions), s.now)}
 }
 
 // use has the service work with a ledger.
-func (s *Service) use(l *sharedLedger) { s.ledger = l.Ledger }
+func (s *Service) use(l *sharedLedger) { s.ledger, s.signer = l.Ledger, l.signer }
 
 // startLedger lends this configuration's storage to the ledger, and has it begin to work.
 func (s *Service) startLedger() {

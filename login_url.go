@@ -8,12 +8,18 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// askedURL is what the browser asked for, whatever other handlers have made of it.
-func askedURL(r *http.Request) *url.URL {
+// asked is what the browser asked for, whatever other handlers have made of it.
+func asked(r *http.Request) (method string, u *url.URL) {
 	if original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
-		return original.URL
+		return original.Method, original.URL
 	}
-	return r.URL
+	return r.Method, r.URL
+}
+
+// askedURL is the URL that the browser asked for.
+func askedURL(r *http.Request) *url.URL {
+	_, u := asked(r)
+	return u
 }
 
 // mayReturnTo reports whether a browser can be sent to a path of this site, and takes it for nothing else.

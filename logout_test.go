@@ -38,7 +38,7 @@ func newStoredSite(t testing.TB) *storedSite {
 	t.Helper()
 	s := &storedSite{site: newSite(t), memory: new(ledgertest.Memory)}
 	s.faulty = ledgertest.NewFaulty(s.memory)
-	s.service.ledger = ledger.New(ledger.Config{Storage: s.faulty, ServiceID: s.service.identity, Now: s.service.now})
+	s.service.useLedger(t, ledger.New(ledger.Config{Storage: s.faulty, ServiceID: s.service.identity, Now: s.service.now}))
 	s.sync(t)
 	return s
 }
@@ -47,7 +47,7 @@ func newStoredSite(t testing.TB) *storedSite {
 func (s *storedSite) anotherNode(t testing.TB) *Service {
 	t.Helper()
 	node := newService(t, inProcess{s.Service}, s.service.now)
-	node.ledger = ledger.New(ledger.Config{Storage: s.memory, ServiceID: node.identity, Now: s.service.now})
+	node.useLedger(t, ledger.New(ledger.Config{Storage: s.memory, ServiceID: node.identity, Now: s.service.now}))
 	if err := node.ledger.Sync(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,8 @@
 // Package caddybws is a Caddy module that lets a request through only if a biometric operation at the BioID Web Service
 // (BWS) says so. It registers the app "bws", which holds the connections to the service; the handler
-// "http.handlers.bws", the gate on a route; the handler "http.handlers.bws_logout", which ends sessions; the encoder
-// "caddy.logging.encoders.bws", which keeps tokens out of logs; the admin endpoints below /bws/; and the command `caddy bws`.
+// "http.handlers.bws", the gate on a route; the handlers "http.handlers.bws_logout", which ends sessions, and
+// "http.handlers.bws_jwks", which serves the keys of assertions; the encoder "caddy.logging.encoders.bws", which keeps tokens out of
+// logs; the admin endpoints below /bws/; and the command `caddy bws`.
 package caddybws
 
 import (
@@ -13,6 +14,7 @@ func init() {
 	caddy.RegisterModule(App{})
 	caddy.RegisterModule(Gate{})
 	caddy.RegisterModule(Logout{})
+	caddy.RegisterModule(JWKS{})
 	caddy.RegisterModule(Admin{})
 	caddy.RegisterModule(LogFormat{})
 
@@ -24,4 +26,8 @@ func init() {
 	httpcaddyfile.RegisterHandlerDirective("bws_logout", parseLogout)
 	// Of two that come after the same directive, the one registered later comes first: logging out needs no evidence.
 	httpcaddyfile.RegisterDirectiveOrder("bws_logout", httpcaddyfile.After, "forward_auth")
+
+	httpcaddyfile.RegisterHandlerDirective("bws_jwks", parseJWKS)
+	// An app that asks for the keys has no evidence, either.
+	httpcaddyfile.RegisterDirectiveOrder("bws_jwks", httpcaddyfile.After, "forward_auth")
 }

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-bws/caddy-bws/bws"
+	"github.com/caddy-bws/caddy-bws/internal/assertion"
 	"github.com/caddy-bws/caddy-bws/internal/ledger"
 	"github.com/caddy-bws/caddy-bws/internal/verifier"
 )
@@ -75,7 +76,7 @@ type Service struct {
 	// Default: the system's.
 	TLSTrustPoolRaw json.RawMessage `json:"tls_trust_pool,omitempty" caddy:"namespace=tls.ca_pool.source inline_key=provider"`
 
-	// Where nodes keep what all of them must know: the keys of sessions, spent tokens, revocations. Nodes with the same storage
+	// Where nodes keep what all of them must know: keys, spent tokens, revocations. Nodes with the same storage
 	// and the same service are one. Default: the storage Caddy is configured with.
 	StorageRaw json.RawMessage `json:"storage,omitempty" caddy:"namespace=caddy.storage inline_key=module"`
 
@@ -90,6 +91,7 @@ type Service struct {
 	client   *bws.Client
 	verifier *verifier.Verifier
 	ledger   *ledger.Ledger
+	signer   *assertion.Signer
 	logger   *zap.Logger
 	events   *events
 	now      func() time.Time

@@ -40,11 +40,14 @@ type visit struct {
 	silent bool
 	// admitted are the header sets that gates have filled.
 	admitted []*identity
+	// vouched are the assertions that gates have made.
+	vouched []vouchedHeader
 
 	// What follows is room for the above and for header values, so that most requests need no other: see lines.
 	takenRoom    [1]takenHeader
 	foundRoom    [1]foundEvidence
 	admittedRoom [1]*identity
+	vouchedRoom  [1]vouchedHeader
 	streamRoom   stream
 	lineRoom     [8]string
 	linesUsed    int
@@ -54,6 +57,8 @@ type takenHeader struct {
 	name   string
 	values []string
 }
+
+type vouchedHeader struct{ name, assertion string }
 
 // foundEvidence is what a gate has found about a request: by its token, or in its session.
 type foundEvidence struct {
@@ -73,7 +78,7 @@ func visitOf(r *http.Request, repl *caddy.Replacer) *visit {
 		return v
 	}
 	v := new(visit)
-	v.taken, v.found, v.admitted = v.takenRoom[:0], v.foundRoom[:0], v.admittedRoom[:0]
+	v.taken, v.found, v.admitted, v.vouched = v.takenRoom[:0], v.foundRoom[:0], v.admittedRoom[:0], v.vouchedRoom[:0]
 	caddyhttp.SetVar(ctx, visitKey, v)
 	repl.Map(v.placeholder)
 	v.addToAccessLog(ctx)
@@ -186,6 +191,15 @@ func (v *visit) conclude(d policy.Decision, e *evidence.Evidence, now time.Time)
 func (v *visit) withdraw(r *http.Request) {
 	for _, id := range v.admitted {
 		id.strip(r)
+	}
+	v.vouched = nil
+}
+
+// vouch has the app get the assertions that were made so far: they stay true when another gate lets the request pass, which has
+// removed what else is in their place.
+func (v *visit) vouch(header http.Header) {
+	for i := range v.vouched {
+		header[v.vouched[i].name] = v.lines(v.vouched[i].assertion)
 	}
 }
 

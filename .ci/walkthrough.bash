@@ -63,3 +63,24 @@ walk() {
 		fi
 	done
 }
+
+listens() {
+	(exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
+}
+
+# start_app <block> <port> starts what that block starts, and returns when it listens.
+start_app() {
+	local pid deadline=$((SECONDS + 120))
+	set -m
+	bash -c "$(<"$dir/start-$1.sh")" >"$dir/start-$1.log" 2>&1 </dev/null &
+	set +m
+	pid=$!
+	servers+=("$pid")
+	until listens "$2"; do
+		if ! kill -0 "$pid" 2>/dev/null || ((SECONDS > deadline)); then
+			cat "$dir/start-$1.log"
+			return 1
+		fi
+		sleep 0.2
+	done
+}

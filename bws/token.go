@@ -46,6 +46,9 @@ type UnverifiedClaims struct {
 	Audience string
 }
 
+// TraitFace is the bit of a token's traits that says that the operation compares faces (documented).
+const TraitFace int32 = 1
+
 type jwtHeader struct {
 	Algorithm string `json:"alg"`
 }

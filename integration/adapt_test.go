@@ -61,10 +61,11 @@ func TestAdaptKnowsEveryOption(t *testing.T) {
 		"service_all_options": {reflect.TypeFor[caddybws.Service](), reflect.TypeFor[caddybws.ClientRate]()},
 		"gate_all_options": {
 			reflect.TypeFor[caddybws.Gate](), reflect.TypeFor[caddybws.TokenSource](), reflect.TypeFor[caddybws.Denial](),
-			reflect.TypeFor[caddybws.Once](), reflect.TypeFor[caddybws.Login](),
+			reflect.TypeFor[caddybws.Once](), reflect.TypeFor[caddybws.Login](), reflect.TypeFor[caddybws.Assertion](),
 		},
 		"gate_session_options": {reflect.TypeFor[caddybws.Session]()},
 		"logout_options":       {reflect.TypeFor[caddybws.Logout]()},
+		"jwks_service":         {reflect.TypeFor[caddybws.JWKS]()},
 	} {
 		golden := readFile(t, "testdata/adapt/"+file+".caddytest")
 		for _, typ := range types {

@@ -77,6 +77,11 @@ http://%s {
 			idle 10m
 		}
 	}
+	bws /private/signed* {
+		session
+		assertion
+	}
+	bws_jwks /jwks.json
 	reverse_proxy %s
 }`, n.Admin, serviceOption("", c.service.URL, "timeout 9s", "max_inflight 10000", "client_rate 1000000 1m",
 		"storage file_system "+c.storage, "storage_grace "+grace.String()), n.Addr, c.app.Listener.Addr()))

@@ -128,6 +128,11 @@ func TestLoadRefusesGates(t *testing.T) {
 		{`"identity_headers":{"X-User":[]}`, `identity_headers … X-User … no value`},
 		{`"identity_headers":{"X-User":["a\r\nb: c"]}`, `identity_headers … X-User … control character`},
 		{`"identity_headers":{"X-User":["a"],"x.user":["b"]}`, `identity_headers … X-User … X.user`},
+		{`"assertion":{"header":"a b"}`, `assertion: "a b" … letters`},
+		{`"assertion":{"header":"X-A"},"identity_headers":{"x.a":["b"]}`, `assertion: X-A … identity header`},
+		{`"assertion":{"header":"X-A"},"token":[{"header":"x_a"}]`, `assertion: X-A … token`},
+		{`"assertion":{"lifetime":"4s"}`, `assertion: lifetime: 4s … 5s to 10m0s`},
+		{`"assertion":{"ttl":"1m"}`, `unknown field "ttl"`},
 	} {
 		t.Run(tt.members, func(t *testing.T) { assertDoesNotLoad(t, withGate(tt.members), tt.want) })
 	}
@@ -282,7 +287,7 @@ bws /photo {
 
 func TestListModules(t *testing.T) {
 	modules := strings.Fields(caddy(t, "list-modules"))
-	for _, want := range []string{"bws", "http.handlers.bws"} {
+	for _, want := range []string{"bws", "http.handlers.bws", "http.handlers.bws_jwks", "http.handlers.bws_logout"} {
 		if !slices.Contains(modules, want) {
 			t.Errorf("caddy list-modules does not show %s", want)
 		}

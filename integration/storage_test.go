@@ -36,6 +36,15 @@ func ledgerIn(t *testing.T, folder string) (entries []string) {
 	return entries
 }
 
+// checkFirstKeys checks that a storage has what a ledger begins with: a key for each purpose.
+func checkFirstKeys(t *testing.T, folder string) {
+	t.Helper()
+	keys := ledgerIn(t, folder)
+	if len(keys) != 2 || !strings.Contains(keys[0], "/keys/assertion/") || !strings.Contains(keys[1], "/keys/session/") {
+		t.Errorf("the storage has %q, want one key for assertions and one for sessions", keys)
+	}
+}
+
 func TestStorage(t *testing.T) {
 	for name, option := range map[string]string{"Caddy's": "", "a service's own": "storage file_system {dir}"} {
 		t.Run(name, func(t *testing.T) {
@@ -51,9 +60,7 @@ func TestStorage(t *testing.T) {
 			if option != "" {
 				used, unused = own, general
 			}
-			if keys := ledgerIn(t, used); len(keys) != 1 || !strings.Contains(keys[0], "/keys/session/") {
-				t.Errorf("the storage has %q, want one key", keys)
-			}
+			checkFirstKeys(t, used)
 			if keys := ledgerIn(t, unused); len(keys) > 0 {
 				t.Errorf("the other storage has %q", keys)
 			}
@@ -78,9 +85,7 @@ func TestStorageReplacedByAReload(t *testing.T) {
 		t.Errorf("got %d %s", got.StatusCode, got.Body)
 	}
 	begin(t, "http://"+c.Addr, good(service))
-	if keys := ledgerIn(t, second); len(keys) != 1 {
-		t.Errorf("the new storage has %q, want one key", keys)
-	}
+	checkFirstKeys(t, second)
 	c.reload(config(first))
 	if got := do(t, http.MethodGet, "http://"+c.Addr, cookie); got.Body != "hello session" {
 		t.Errorf("back with the first storage, got %d %s", got.StatusCode, got.Body)

@@ -45,6 +45,8 @@ type Evidence struct {
 
 	// Task is what the token demanded of the operation.
 	Task bws.Task
+	// Face says that the token had the operation compare faces.
+	Face bool
 	// NotBefore is when the token was issued; the biometric act is at most that old.
 	NotBefore time.Time
 	// Expires is when the token ends.
@@ -103,6 +105,7 @@ func OfClaims(outcome Outcome, claims *bws.UnverifiedClaims) *Evidence {
 		Outcome:   outcome,
 		Source:    FromService,
 		Task:      claims.Task,
+		Face:      claims.Traits&bws.TraitFace != 0,
 		NotBefore: claims.NotBefore,
 		Expires:   claims.Expires,
 	}

@@ -32,6 +32,12 @@ func TestOfClaims(t *testing.T) {
 	if got := OfClaims(Pending, claims); *got != want {
 		t.Errorf("got %+v, want %+v: claims alone name nobody", *got, want)
 	}
+	for traits, face := range map[int32]bool{1: true, 3: true, 5: true, 2: false, 4: false, 6: false} {
+		claims.Traits = traits
+		if got := OfClaims(Pending, claims); got.Face != face {
+			t.Errorf("with the traits %d: face %v, want %v", traits, got.Face, face)
+		}
+	}
 }
 
 func TestOfResult(t *testing.T) {

@@ -31,7 +31,7 @@ func (w *world) node() *Ledger { return w.skewed(0) }
 func (w *world) skewed(skew time.Duration) *Ledger { return newNode(w.faulty, w.Skewed(skew)) }
 
 func newNode(storage certmagic.Storage, now func() time.Time) *Ledger {
-	l := New(Config{Storage: storage, ServiceID: serviceID, Now: now})
+	l := New(Config{Storage: storage, ServiceID: serviceID, Now: now, Purposes: []Purpose{Sessions}})
 	l.lockWait = 50 * time.Millisecond
 	return l
 }

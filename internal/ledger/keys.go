@@ -18,6 +18,9 @@ const (
 	KeyRotation = 24 * time.Hour
 	// KeyPropagation is how long a new key waits to be used, so that every node has read it by then.
 	KeyPropagation = 5 * time.Minute
+	// KeyPublication is how long before its use a key is published at least, and so how long a copy of what is published lacks
+	// none that is in use: by nodes that have read the keys a moment ago, and whose clocks differ as much as is tolerated.
+	KeyPublication = KeyPropagation - keysInterval - skew
 	// keysInterval is how often the keys are read.
 	keysInterval = time.Minute
 	// rereadInterval is how often an unknown id may cause the keys to be read.
@@ -46,8 +49,19 @@ type Purpose struct {
 	Lifetime time.Duration
 }
 
-// Sessions is the purpose of the keys that seal sessions.
-var Sessions = Purpose{Name: "session", Lifetime: longestSession}
+// LongestAssertion is how long an assertion is good at most.
+const LongestAssertion = 10 * time.Minute
+
+// The purposes that a service has keys for.
+var (
+	// Sessions is the purpose of the keys that seal sessions.
+	Sessions = Purpose{Name: "session", Lifetime: longestSession}
+	// Assertions is the purpose of the keys that sign assertions. Their public halves are published.
+	Assertions = Purpose{Name: "assertion", Lifetime: LongestAssertion}
+)
+
+// Purposes returns all of them.
+func Purposes() []Purpose { return []Purpose{Sessions, Assertions} }
 
 // Keys are the keys of one purpose, the same on all nodes: each reads what the others have created and never forgets a key
 // before its end. Its methods are safe for concurrent use.
@@ -123,6 +137,14 @@ func (k *Keys) Find(ctx context.Context, id KeyID) (*Key, error) {
 // All returns the known keys, the newest first.
 func (k *Keys) All() []*Key {
 	return append([]*Key(nil), k.ring.Load().newestFirst...)
+}
+
+// Published returns the keys that somebody may have to open with, the newest first: those of the future, too. It reads what other
+// nodes have created, but not more than once a second for all callers together.
+func (k *Keys) Published(ctx context.Context) []*Key {
+	k.reread(ctx)
+	left, _ := k.ring.Load().split(k.now())
+	return left.newestFirst
 }
 
 // Rotate creates a key that takes over as soon as every node can have read it.

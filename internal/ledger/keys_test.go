@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -137,6 +138,52 @@ func TestTwoFirstKeys(t *testing.T) {
 	syncAll(t, a, b)
 	if *current(t, a) != *current(t, b) {
 		t.Error("they do not agree in the end")
+	}
+}
+
+// Whoever keeps what one node publishes for as long as it may knows every key that any node uses meanwhile, though a node has read
+// the keys at the last moment only, and until the last thing that the key has made has ended.
+func TestPublished(t *testing.T) {
+	w := newWorld()
+	purposes := []Purpose{Assertions}
+	node := func() *Ledger {
+		return New(Config{Storage: w.faulty, ServiceID: serviceID, Now: w.Now, Purposes: purposes})
+	}
+	a, b := node(), node()
+	publishes := func(l *Ledger, key *Key) bool {
+		return slices.ContainsFunc(l.Keys(Assertions).Published(t.Context()), func(known *Key) bool { return *known == *key })
+	}
+	if n := len(b.Keys(Assertions).Published(t.Context())); n != 0 {
+		t.Errorf("%d keys before there are any", n)
+	}
+	syncAll(t, a)
+	w.Advance(rereadInterval)
+	first, err := a.Keys(Assertions).Current()
+	if err != nil || !publishes(b, first) {
+		t.Fatalf("b does not publish %v of a, %v", first, err)
+	}
+	w.Advance(KeyRotation)
+	next, err := a.Keys(Assertions).Rotate(t.Context())
+	if err != nil || !publishes(b, next) || !publishes(b, first) {
+		t.Fatalf("b does not publish %v and %v, %v", next, first, err)
+	}
+	if until := next.UseFrom.Sub(w.Now()); until < KeyPublication {
+		t.Errorf("the next key is used in %s", until)
+	}
+	w.Advance(first.UseFrom.Add(KeyRotation + Assertions.Lifetime + skew - time.Nanosecond).Sub(w.Now()))
+	if !publishes(a, first) || !publishes(b, first) {
+		t.Error("a key is not published though what it has made may be good")
+	}
+	w.Advance(time.Nanosecond)
+	if publishes(a, first) || publishes(b, first) || !publishes(b, next) {
+		t.Error("the keys that are published in the end are wrong")
+	}
+	before := w.faulty.Calls()
+	for range 50 {
+		a.Keys(Assertions).Published(t.Context())
+	}
+	if n := w.faulty.Calls() - before; n > 1 {
+		t.Errorf("the storage was asked %d times at once", n)
 	}
 }
 

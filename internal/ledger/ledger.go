@@ -28,7 +28,7 @@ type Config struct {
 	Storage certmagic.Storage
 	// ServiceID is the identity of the service; each has a ledger of its own in the storage.
 	ServiceID [32]byte
-	// Purposes are those that keys are needed for; default: Sessions.
+	// Purposes are those that keys are needed for; default: all.
 	Purposes []Purpose
 	// Now is the clock; default: time.Now.
 	Now func() time.Time
@@ -86,7 +86,7 @@ func New(config Config) *Ledger {
 	l.revocations = newRevocations(l)
 	purposes := config.Purposes
 	if purposes == nil {
-		purposes = []Purpose{Sessions}
+		purposes = Purposes()
 	}
 	for _, purpose := range purposes {
 		l.keys[purpose.Name] = newKeys(l, purpose)

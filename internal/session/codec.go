@@ -12,6 +12,12 @@ import (
 // The actions as numbers. They are part of the format.
 var actions = []bws.Action{bws.Verification, bws.Identification, bws.Enrollment, bws.LiveDetection}
 
+// The flags are bits of a byte. They are part of the format.
+const (
+	matchedFlag = 1 << iota
+	faceFlag
+)
+
 // encode writes what a policy may ask for later, and nothing else: in a fixed order, numbers as they are in memory.
 func (s *Session) encode(to []byte) []byte {
 	e := &s.Evidence
@@ -20,7 +26,7 @@ func (s *Session) encode(to []byte) []byte {
 		to = binary.BigEndian.AppendUint64(to, uint64(t.Unix())) //nolint:gosec // and back again
 	}
 	to = binary.BigEndian.AppendUint32(to, uint32(e.Task)) //nolint:gosec // and back again
-	to = append(to, actionNumber(e.Action), flag(e.Matched))
+	to = append(to, actionNumber(e.Action), flag(e.Matched, matchedFlag)|flag(e.Face, faceFlag))
 	to = binary.BigEndian.AppendUint64(to, math.Float64bits(e.Score))
 	to = binary.BigEndian.AppendUint64(to, math.Float64bits(e.RunnerUp))
 	to = binary.BigEndian.AppendUint32(to, uint32(e.BCID.Partition)) //nolint:gosec // and back again
@@ -45,11 +51,11 @@ func decode(from []byte) (*Session, bool) {
 		from = from[8:]
 	}
 	e.Task = bws.Task(binary.BigEndian.Uint32(from)) //nolint:gosec // as it was written
-	action, matched := from[4], from[5]
-	if int(action) >= len(actions) || matched > 1 {
+	action, flags := from[4], from[5]
+	if int(action) >= len(actions) || flags > matchedFlag|faceFlag {
 		return nil, false
 	}
-	e.Action, e.Matched = actions[action], matched == 1
+	e.Action, e.Matched, e.Face = actions[action], flags&matchedFlag != 0, flags&faceFlag != 0
 	e.Score = math.Float64frombits(binary.BigEndian.Uint64(from[6:]))
 	e.RunnerUp = math.Float64frombits(binary.BigEndian.Uint64(from[14:]))
 	e.BCID.Partition = int32(binary.BigEndian.Uint32(from[22:])) //nolint:gosec // as it was written
@@ -68,9 +74,9 @@ func actionNumber(a bws.Action) byte {
 	return math.MaxUint8
 }
 
-func flag(b bool) byte {
-	if b {
-		return 1
+func flag(set bool, bit byte) byte {
+	if set {
+		return bit
 	}
 	return 0
 }

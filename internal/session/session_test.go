@@ -52,9 +52,10 @@ func TestSealAndOpen(t *testing.T) {
 	keys := newKeys(t, clock)
 	longest := verified()
 	longest.Action, longest.Matched, longest.Score, longest.RunnerUp = bws.Identification, true, 0.75, 0.5
+	longest.Face = true
 	longest.BCID = bws.BCID{Storage: strings.Repeat("x", 64), Partition: -1 << 31, Class: 1<<31 - 1}
 	alive := verified()
-	alive.Action, alive.BCID = bws.LiveDetection, bws.BCID{}
+	alive.Action, alive.BCID, alive.Face = bws.LiveDetection, bws.BCID{}, true
 	for name, e := range map[string]*evidence.Evidence{"verification": verified(), "longest": longest, "names nobody": alive} {
 		t.Run(name, func(t *testing.T) {
 			want := Begin(hashOf("token"), e, start)
