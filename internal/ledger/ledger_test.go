@@ -74,7 +74,7 @@ func TestNewDoesNothing(t *testing.T) {
 	if n := faulty.Calls(); n > 0 || runtime.NumGoroutine() > before {
 		t.Errorf("%d calls, %d goroutines more", n, runtime.NumGoroutine()-before)
 	}
-	if l.Keys(Purpose{Name: "assertion"}) != nil {
+	if l.Keys(Purpose{Name: "other"}) != nil {
 		t.Error("there are keys for a purpose that was not asked for")
 	}
 }

@@ -259,7 +259,7 @@ func TestDecodeRefuses(t *testing.T) {
 	for name, content := range map[string][]byte{
 		"an action nobody knows": odd.encode(nil),
 		"one action too many":    slices.Replace(good.encode(nil), action, action+1, byte(len(actions))),
-		"neither true nor false": slices.Replace(good.encode(nil), action+1, action+2, 2),
+		"a flag nobody knows":    slices.Replace(good.encode(nil), action+1, action+2, faceFlag<<1),
 		"too short":              good.encode(nil)[:fixedLength-1],
 	} {
 		if s, ok := decode(content); ok {
