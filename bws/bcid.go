@@ -27,14 +27,11 @@ type BCID struct {
 // ParseBCID reads a BCID in either notation of the service, storage/partition/class or storage.partition.class.
 // It accepts canonical numbers only, without leading zeros or a plus sign, so that two spellings never name one person.
 func ParseBCID(s string) (BCID, error) {
-	storage, rest, ok := cutPart(s)
-	if !ok || !isStorage(storage) {
+	storage, rest := cutPart(s)
+	if !isStorage(storage) {
 		return BCID{}, ErrInvalidBCID
 	}
-	partition, class, ok := cutPart(rest)
-	if !ok {
-		return BCID{}, ErrInvalidBCID
-	}
+	partition, class := cutPart(rest)
 	p, ok := parseInt32(partition)
 	if !ok {
 		return BCID{}, ErrInvalidBCID
@@ -74,12 +71,13 @@ func (b BCID) Append(to []byte) []byte {
 	return strconv.AppendInt(to, int64(b.Class), 10)
 }
 
-func cutPart(s string) (part, rest string, ok bool) {
+// cutPart cuts s at the first separator. Without one, nothing is left, which no part of a BCID may be.
+func cutPart(s string) (part, rest string) {
 	i := strings.IndexAny(s, "./")
-	if i < 0 {
-		return "", "", false
+	if i == -1 {
+		return s, ""
 	}
-	return s[:i], s[i+1:], true
+	return s[:i], s[i+1:]
 }
 
 func isStorage(s string) bool {
@@ -97,10 +95,7 @@ func isStorage(s string) bool {
 
 // parseInt32 accepts only what strconv would print again, which rules out +1, 01 and -0.
 func parseInt32(s string) (int32, bool) {
-	digits := strings.TrimPrefix(s, "-")
-	if digits == "" || digits[0] == '+' || digits[0] == '-' || len(digits) > 1 && digits[0] == '0' || s == "-0" {
-		return 0, false
-	}
 	n, err := strconv.ParseInt(s, 10, 32)
-	return int32(n), err == nil
+	var printed [len("-2147483648")]byte
+	return int32(n), err == nil && string(strconv.AppendInt(printed[:0], n, 10)) == s
 }

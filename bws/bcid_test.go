@@ -94,6 +94,31 @@ func TestBCID(t *testing.T) {
 	}
 }
 
+func TestBCIDString(t *testing.T) {
+	for want, b := range map[string]BCID{
+		"bioid/9876/12345": {"bioid", 9876, 12345}, "b/-1/0": {"b", -1, 0}, "/0/1": {"", 0, 1}, "": {},
+	} {
+		if got := b.String(); got != want {
+			t.Errorf("%#v: got %q, want %q", b, got, want)
+		}
+	}
+}
+
+func TestStorageCharacters(t *testing.T) {
+	const word = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz"
+	for c := range 256 {
+		if got, want := isStorage(string([]byte{'x', byte(c)})), strings.IndexByte(word, byte(c)) >= 0; got != want {
+			t.Errorf("%q: got %v", byte(c), got)
+		}
+	}
+}
+
+func TestParseBCIDDoesNotAllocate(t *testing.T) {
+	if n := testing.AllocsPerRun(100, func() { _, _ = ParseBCID("bioid/-2147483648/2147483647") }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
 func FuzzParseBCID(f *testing.F) {
 	for _, s := range []string{
 		"bioid/9876/12345", "bioid.9876.-1", "b/0/0", "b/-0/1", "b/01/1", "/1/1", "a/1/2147483648", "a\x00/1/1",

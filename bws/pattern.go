@@ -18,14 +18,8 @@ type Pattern struct {
 // ParsePattern reads a pattern in the notation of a BCID with * for parts that may be anything: bioid/9876/*.
 // A part that no BCID of a person could have (class 0, leading zeros, a number beyond 32 bits) is an error.
 func ParsePattern(s string) (Pattern, error) {
-	storage, rest, ok := cutPart(s)
-	if !ok {
-		return Pattern{}, ErrInvalidPattern
-	}
-	partition, class, ok := cutPart(rest)
-	if !ok {
-		return Pattern{}, ErrInvalidPattern
-	}
+	storage, rest := cutPart(s)
+	partition, class := cutPart(rest)
 	return PatternOf(storage, partition, class)
 }
 
@@ -71,7 +65,7 @@ func (p Pattern) BCID() (BCID, bool) {
 
 // String returns the pattern in the notation of [ParsePattern].
 func (p Pattern) String() string {
-	parts := strings.SplitN(BCID{Storage: "*", Partition: p.bcid.Partition, Class: p.bcid.Class}.String(), "/", 3)
+	parts := strings.Split(BCID{Storage: "*", Partition: p.bcid.Partition, Class: p.bcid.Class}.String(), "/")
 	if !p.anyStorage {
 		parts[0] = p.bcid.Storage
 	}

@@ -75,6 +75,15 @@ func TestPatternOne(t *testing.T) {
 	}
 }
 
+func TestPatternString(t *testing.T) {
+	for _, want := range []string{"bioid/9876/12345", "*/9876/12345", "bioid/*/12345", "bioid/9876/*", "*/*/*", "b/-1/-1"} {
+		p, err := ParsePattern(want)
+		if got := p.String(); err != nil || got != want {
+			t.Errorf("got %q, %v; want %q", got, err, want)
+		}
+	}
+}
+
 func FuzzPattern(f *testing.F) {
 	f.Add("bioid/9876/*", "bioid/9876/12345")
 	f.Add("*/*/*", "bioid/9876/0")

@@ -64,6 +64,23 @@ func TestParseTokenAccepts(t *testing.T) {
 	}
 }
 
+func TestParseTokenAtTheBounds(t *testing.T) {
+	got, err := ParseToken(makeToken(testHeader, `{"exp":1,"nbf":1,"iat":253402300799}`))
+	if err != nil || got.Expires.Unix() != 1 || got.NotBefore.Unix() != 1 || got.IssuedAt.Unix() != maxUnixTime {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	longest := makeToken(testHeader, `{"exp":2,"nbf":1,"x":""}`)
+	for pad := 0; len(longest) < MaxTokenLength; pad++ {
+		longest = makeToken(testHeader, `{"exp":2,"nbf":1,"x":"`+strings.Repeat("x", pad)+`"}`)
+	}
+	if len(longest) != MaxTokenLength {
+		t.Fatalf("it has %d bytes", len(longest))
+	}
+	if _, err := ParseToken(longest); err != nil {
+		t.Errorf("a token of %d bytes: %v", len(longest), err)
+	}
+}
+
 func TestParseTokenRefusesPayload(t *testing.T) {
 	for name, payload := range map[string]string{
 		"empty object":               `{}`,

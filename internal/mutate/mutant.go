@@ -95,13 +95,13 @@ func (b *breaker) visit(node ast.Node) bool {
 	return true
 }
 
-// literal takes the numbers and the characters next to one.
+// literal takes the next number, and the characters on both sides of one: these stand for ranges.
 func (b *breaker) literal(n *ast.BasicLit) {
-	switch n.Kind {
-	case token.INT, token.CHAR:
+	if n.Kind == token.INT || n.Kind == token.CHAR {
 		b.replace(n, "("+n.Value+" + 1)")
+	}
+	if n.Kind == token.CHAR {
 		b.replace(n, "("+n.Value+" - 1)")
-	default:
 	}
 }
 
