@@ -91,6 +91,7 @@ func isEarly(datagram []byte) bool {
 // A request in TLS early data can have been recorded and sent again by anybody, so that it spends nothing.
 func TestEarlyData(t *testing.T) {
 	covers(t, 123)
+	t.Parallel()
 	s := startSecureSite(t, "", "\tbws {\n\t\tonce\n\t}")
 	r := startRelay(t, "127.0.0.1"+strings.TrimPrefix(s.Addr, "localhost"))
 	config := s.tls.Clone()
