@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"bytes"
 	"cmp"
 	"flag"
 	"fmt"
@@ -102,9 +103,9 @@ func checkCases() error {
 	}
 	page := []byte(casesMarkdown())
 	if *update {
-		return os.WriteFile(casesPage, page, 0o644) //nolint:gosec // it is public
+		return os.WriteFile(casesPage, page, 0o644)
 	}
-	if got, err := os.ReadFile(casesPage); err != nil || string(got) != string(page) {
+	if got, err := os.ReadFile(casesPage); err != nil || !bytes.Equal(got, page) {
 		return fmt.Errorf("%s is not that of this run; write it anew with go test ./integration -timeout 30m -update", casesPage)
 	}
 	return nil
@@ -153,6 +154,9 @@ run without ` + "`-update`" + ` fails if the page is not its own. Numbers have g
 	return page.String()
 }
 
+// link points to a test in the file, or the folder, that it is in.
+func link(name, path string) string { return "[`" + name + "`](../" + path + ")" }
+
 // tests lists the tests of a case.
 func (c *securityCase) tests() string {
 	passed := covered.passed[c.number]
@@ -161,7 +165,7 @@ func (c *securityCase) tests() string {
 	})
 	var list []string
 	for _, test := range tests {
-		entry := fmt.Sprintf("[`%s`](../integration/%s)", test.name, test.file)
+		entry := link(test.name, "integration/"+test.file)
 		if variants := len(passed[test]); variants > 1 {
 			entry += fmt.Sprintf(" (%d)", variants)
 		}
@@ -169,7 +173,7 @@ func (c *securityCase) tests() string {
 	}
 	if c.elsewhere != "" {
 		folder, name, _ := strings.Cut(c.elsewhere, " ")
-		list = append(list, fmt.Sprintf("[`%s`](../%s)", name, folder))
+		list = append(list, link(name, folder))
 	}
 	return strings.Join(list, ", ")
 }

@@ -72,7 +72,7 @@ func TestMetricsHaveFewSeries(t *testing.T) {
 		lines := bufio.NewScanner(strings.NewReader(do(t, http.MethodGet, "http://"+c.Admin+"/metrics").Body))
 		for lines.Scan() {
 			match := metricLine.FindStringSubmatch(lines.Text())
-			if match == nil || !strings.HasPrefix(match[1], "caddy_") {
+			if len(match) == 0 || !strings.HasPrefix(match[1], "caddy_") {
 				continue
 			}
 			series[match[1]+"{"+match[2]+"}"] = true

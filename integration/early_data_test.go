@@ -77,13 +77,13 @@ func isEarly(datagram []byte) bool {
 			if err != nil {
 				return false
 			}
-			at += n + int(length) //nolint:gosec // the client is ours
+			at += n + int(length)
 		}
 		length, n, err := quicvarint.Parse(datagram[at:])
 		if err != nil {
 			return false
 		}
-		datagram = datagram[at+n+int(length):] //nolint:gosec // the client is ours
+		datagram = datagram[at+n+int(length):]
 	}
 	return true
 }

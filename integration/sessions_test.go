@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -309,7 +310,7 @@ func TestCookieAttributes(t *testing.T) {
 			if began.StatusCode != http.StatusSeeOther || ended.StatusCode != http.StatusNoContent {
 				t.Errorf("got %d %s and %d %s", began.StatusCode, began.Body, ended.StatusCode, ended.Body)
 			}
-			lines := append(began.Header["Set-Cookie"], ended.Header["Set-Cookie"]...)
+			lines := slices.Concat(began.Header["Set-Cookie"], ended.Header["Set-Cookie"])
 			for _, line := range lines {
 				if !strings.HasPrefix(line, "__Host-bws_") || !strings.Contains(line, "; Path=/; HttpOnly; SameSite=Lax; Secure; Max-Age=") {
 					t.Errorf("a cookie is set with %s", line)

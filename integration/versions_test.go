@@ -246,7 +246,7 @@ func TestSocketOverHTTP3(t *testing.T) {
 	}
 	expired := s.service.Token(bwstest.TokenSpec{BCID: alice, NotBefore: time.Now().Add(-time.Hour)})
 	for token, reason := range map[string]string{"": "no_token", "x": "malformed_token", expired: "expired_token"} {
-		response, writer := open(token)
+		response, writer := open(token) //nolint:bodyclose // a cleanup closes it
 		_ = writer.Close()
 		body, _ := io.ReadAll(response.Body)
 		if got := (&answer{response, string(body)}); got.reason() != reason {
@@ -255,7 +255,7 @@ func TestSocketOverHTTP3(t *testing.T) {
 	}
 
 	token := s.goodToken()
-	response, writer := open(token)
+	response, writer := open(token) //nolint:bodyclose // a cleanup closes it
 	if response.Proto != "HTTP/3.0" || response.StatusCode != http.StatusOK {
 		t.Fatalf("got %s %s", response.Proto, response.Status)
 	}
