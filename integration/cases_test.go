@@ -35,7 +35,9 @@ type securityCase struct {
 
 // coverage is which tests have passed that show a case: by number, by file, by top-level test, the names.
 type coverage struct {
-	mu     sync.Mutex
+	mu sync.Mutex
+	// skipped says that a test was skipped that would have shown something.
+	skipped bool
 	passed map[int]map[passedTest]map[string]bool
 }
 
@@ -56,13 +58,23 @@ func covers(t *testing.T, numbers ...int) {
 		numbers = append(numbers, number)
 	}
 	t.Cleanup(func() {
-		if t.Failed() || t.Skipped() {
+		if t.Failed() {
+			return
+		}
+		if t.Skipped() {
+			covered.skip()
 			return
 		}
 		for _, number := range numbers {
 			covered.add(number, filepath.Base(file), t.Name())
 		}
 	})
+}
+
+func (c *coverage) skip() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.skipped = true
 }
 
 func (c *coverage) add(number int, file, name string) {
@@ -86,6 +98,9 @@ func checkCases() error {
 		if flag.Lookup(name).Value.String() != "" {
 			return nil
 		}
+	}
+	if covered.skipped {
+		return nil // which .ci/run does not let pass
 	}
 	known := make(map[int]bool)
 	for _, section := range securityCases {
