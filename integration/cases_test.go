@@ -38,7 +38,7 @@ type coverage struct {
 	mu sync.Mutex
 	// skipped says that a test was skipped that would have shown something.
 	skipped bool
-	passed map[int]map[passedTest]map[string]bool
+	passed  map[int]map[passedTest]map[string]bool
 }
 
 // passedTest is a top-level test, with its subtests, in a file.
