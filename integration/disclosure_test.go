@@ -72,7 +72,7 @@ func TestMetricsHaveFewSeries(t *testing.T) {
 		lines := bufio.NewScanner(strings.NewReader(do(t, http.MethodGet, "http://"+c.Admin+"/metrics").Body))
 		for lines.Scan() {
 			match := metricLine.FindStringSubmatch(lines.Text())
-			if match == nil || !strings.HasPrefix(match[1], "caddy_") {
+			if len(match) == 0 || !strings.HasPrefix(match[1], "caddy_") {
 				continue
 			}
 			series[match[1]+"{"+match[2]+"}"] = true
@@ -158,6 +158,7 @@ func TestAccessLogOfTheReadme(t *testing.T) {
 // by the gate.
 func TestBesideAPassword(t *testing.T) {
 	covers(t, 106)
+	t.Parallel()
 	const hash = "$2a$10$GKsWYDtWO0JIu/acqF74wucZwARi2OSRL2bkrNyxX2Tp9rtOuFVva" // of alice-demo
 	s := startSite(t, "", "\tbasic_auth {\n\t\talice "+hash+"\n\t}\n\tbws {\n\t\ttoken bearer\n\t\ttoken cookie bws_token\n\t}\n\theader >X-User {http.auth.user.id}")
 	password := "Authorization: Basic " + basicAuth("alice", "alice-demo")

@@ -135,6 +135,7 @@ func odd(t *testing.T) (targets []string) {
 // Whatever path a login begins at, it leads to the capture page and back to that site, or there is none.
 func TestLoginsLeadNowhereElse(t *testing.T) {
 	covers(t, 65)
+	t.Parallel()
 	s := startOpenLoginSite(t, aliceLogsIn)
 	returned := 0
 	for _, target := range odd(t) {
@@ -365,6 +366,7 @@ func TestWhoIsSentToCapture(t *testing.T) {
 // A browser that keeps no cookies, or a capture page behind the gate, ends at a page that says so.
 func TestLoginsEnd(t *testing.T) {
 	covers(t, 72)
+	t.Parallel()
 	s := startOpenLoginSite(t, aliceLogsIn)
 	forgetful := s.browser("app.example")
 	given := forgetful.begins(t, "/page")

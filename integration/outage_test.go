@@ -43,6 +43,7 @@ func startOutageSite(t *testing.T) (s *gatedSite, other *bwstest.Server) {
 // nobody at all. Clients cannot make it longer, nor touch another service by it.
 func TestOutage(t *testing.T) {
 	covers(t, 92, 93, 94)
+	t.Parallel()
 	s, other := startOutageSite(t)
 	get := func(path string, headers ...string) string {
 		return do(t, http.MethodGet, "http://"+s.Addr+path, headers...).outcome()
@@ -81,12 +82,10 @@ func TestOutage(t *testing.T) {
 	if header := s.reached(t).Header; header.Get("X-BWS-BCID") != "" || header.Get("X-BWS-Token") != "" {
 		t.Errorf("where it is only reported, the app gets %q", header)
 	}
-	within(t, 5*time.Second, "what is remembered ends", func() bool { return get("/short", brief...) == "503 service_unavailable" })
+	eventually(t, "what is remembered ends", func() bool { return get("/short", brief...) == "503 service_unavailable" })
 	s.service.Reset()
-	within(t, 12*time.Second, "requests pass again", func() bool { return get("/plain", good(s.service)...) == "200" })
-	if got := get("/once", known...); got != "200" {
-		t.Errorf("/once: %s", got)
-	}
+	within(t, 20*time.Second, "requests pass again", func() bool { return get("/plain", good(s.service)...) == "200" })
+	eventually(t, "tokens are good once again", func() bool { return get("/once", good(s.service)...) == "200" })
 }
 
 // A call is repeated once, if another try may help, and never after an answer.
@@ -115,9 +114,11 @@ func TestRetries(t *testing.T) {
 		"no answer":       {bwstest.Answer{Hang: true}, 1},
 		"a late answer":   {bwstest.Answer{Body: []byte(verified), Delay: 2 * time.Second}, 1},
 		"no HTTP":         {broken("garbage\n\n"), 1},
-		"no answer, shut": {broken(""), 2},
+		"shut in between": {broken(""), 2},
 	} {
 		t.Run(name, func(t *testing.T) {
+			s.raw(t, "GET / HTTP/1.1", "X-BWS-Token: "+s.goodToken()) // leaves a connection that is in good order
+			s.reached(t)
 			calls := s.service.Calls("/result")
 			s.service.Script("/result", test.answer)
 			got := s.raw(t, "GET / HTTP/1.1", "X-BWS-Token: "+s.goodToken())
@@ -198,6 +199,7 @@ func TestConnectionsThatBWSCloses(t *testing.T) {
 // A service whose name does not resolve is one that cannot be reached, within the deadline, and the log has no URL.
 func TestNoSuchName(t *testing.T) {
 	covers(t, 75)
+	t.Parallel()
 	service, app := bwstest.NewServer(t, bwstest.Config{}), newApp(t)
 	c := startCaddy(t, serviceOption("", "https://bws.invalid/extension", "timeout 2s"),
 		"{addr} {\n\tbws\n\treverse_proxy "+app.Listener.Addr().String()+"\n}")
@@ -221,6 +223,7 @@ func TestNoSuchName(t *testing.T) {
 // When what is remembered of a token ends, those who come at that moment share one call, too.
 func TestHerdAtTheEnd(t *testing.T) {
 	covers(t, 49)
+	t.Parallel()
 	s := cacheSite(t)
 	const turns = 4
 	token := good(s.service)
@@ -247,6 +250,7 @@ func TestHerdAtTheEnd(t *testing.T) {
 // What is remembered of tokens stays within cache_size, and what is forgotten is asked again.
 func TestMoreTokensThanFit(t *testing.T) {
 	covers(t, 52)
+	t.Parallel()
 	const fit, many = 50, 1500
 	service := bwstest.NewServer(t, bwstest.Config{})
 	c := startCaddy(t, serviceOption("", service.URL, "cache_ttl 10m", fmt.Sprintf("cache_size %d", fit), "client_rate 1000000 1m"),

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -67,6 +68,7 @@ func (c *caddyProcess) storageFolder() string { return filepath.Join(c.Home, "ca
 // Each route grants a session its own time, from when it began, and no node's clock gives it more.
 func TestTimesOfSessions(t *testing.T) {
 	covers(t, 61, 62, 120)
+	t.Parallel()
 	s := startSite(t, "", `	bws /long* {
 		session 720h
 	}
@@ -127,7 +129,7 @@ func TestTimesOfSessions(t *testing.T) {
 			}
 			return got.reason() == "session_expired"
 		})
-		if took := time.Since(began); took < time.Second || took > 6*time.Second || renewed == 0 {
+		if took := time.Since(began); took < time.Second || took > 20*time.Second || renewed == 0 {
 			t.Errorf("it took %s, with %d cookies", took, renewed)
 		}
 	})
@@ -136,6 +138,7 @@ func TestTimesOfSessions(t *testing.T) {
 // What a token and BWS's answer say is over when it is over, also where the answer is remembered. A minute is for clocks that differ.
 func TestTimesOfTokens(t *testing.T) {
 	covers(t, 61, 114)
+	t.Parallel()
 	s := cacheSite(t)
 	spec := func(begins time.Duration) string {
 		return "X-BWS-Token: " + s.service.Token(bwstest.TokenSpec{BCID: alice, NotBefore: time.Now().Add(begins)})
@@ -153,11 +156,11 @@ func TestTimesOfTokens(t *testing.T) {
 			t.Errorf("a token from %s: got %d %s, want %q", begins, got.StatusCode, got.Body, reason)
 		}
 	}
-	ending := spec(-10*time.Minute + 3*time.Second)
+	ending := spec(-10*time.Minute + 4*time.Second)
 	if got := get(ending); got.StatusCode != http.StatusOK {
 		t.Fatalf("got %d %s", got.StatusCode, got.Body)
 	}
-	within(t, 6*time.Second, "what is remembered ends with the token", func() bool {
+	eventually(t, "what is remembered ends with the token", func() bool {
 		return do(t, http.MethodGet, "http://"+s.Addr+"/long", ending).reason() == "rejected_token"
 	})
 }
@@ -242,6 +245,7 @@ func TestMovedSessions(t *testing.T) {
 // A session outlives a restart of the node, but not the end of its key.
 func TestSessionsWithoutTheirKey(t *testing.T) {
 	covers(t, 32, 60)
+	t.Parallel()
 	s := startSite(t, "", "\tbws {\n\t\tsession\n\t}")
 	cookie := begin(t, "http://"+s.Addr, good(s.service))
 	n := &node{s.caddyProcess}
@@ -270,6 +274,7 @@ func TestSessionsWithoutTheirKey(t *testing.T) {
 // A cookie that opens something is for this host, over TLS, and no script sees it, under whatever name.
 func TestCookieAttributes(t *testing.T) {
 	covers(t, 58)
+	t.Parallel()
 	s := startSecureSite(t, "", `	bws_logout /logout
 	bws /own* {
 		session 10m {
@@ -305,7 +310,7 @@ func TestCookieAttributes(t *testing.T) {
 			if began.StatusCode != http.StatusSeeOther || ended.StatusCode != http.StatusNoContent {
 				t.Errorf("got %d %s and %d %s", began.StatusCode, began.Body, ended.StatusCode, ended.Body)
 			}
-			lines := append(began.Header["Set-Cookie"], ended.Header["Set-Cookie"]...)
+			lines := slices.Concat(began.Header["Set-Cookie"], ended.Header["Set-Cookie"])
 			for _, line := range lines {
 				if !strings.HasPrefix(line, "__Host-bws_") || !strings.Contains(line, "; Path=/; HttpOnly; SameSite=Lax; Secure; Max-Age=") {
 					t.Errorf("a cookie is set with %s", line)

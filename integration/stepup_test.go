@@ -127,6 +127,7 @@ func TestStepUp(t *testing.T) {
 // Whoever is at the gate is judged by the policy of now: what is remembered, and what a session carries, is evidence, and no decision.
 func TestPolicyBecomesStricter(t *testing.T) {
 	covers(t, 108)
+	t.Parallel()
 	service := bwstest.NewServer(t, bwstest.Config{})
 	c := &caddyProcess{t: t, Addr: freeAddr(t), Admin: freeAddr(t)}
 	gate := func(policy string) string { return c.generation(service.URL, 0, "bws {\n"+policy+"\n\tsession\n\t}") }

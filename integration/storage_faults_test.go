@@ -75,6 +75,7 @@ func TestStorageThatCannotBeWritten(t *testing.T) {
 // A storage that is emptied makes nothing good again that this node knows to be spent or revoked. After a restart, sessions are gone.
 func TestStorageThatIsEmptied(t *testing.T) {
 	covers(t, 107, 55)
+	t.Parallel()
 	s := startSite(t, "", storageSite)
 	url := "http://" + s.Addr
 	cookie, out := begin(t, url+"/session", good(s.service)), begin(t, url+"/session", good(s.service))
@@ -106,6 +107,7 @@ func TestStorageThatIsEmptied(t *testing.T) {
 // Rubbish in the storage opens nothing, and stops nothing.
 func TestStorageFullOfRubbish(t *testing.T) {
 	covers(t, 107, 124)
+	t.Parallel()
 	s := startSite(t, "", storageSite)
 	url := "http://" + s.Addr
 	cookie, out := begin(t, url+"/session", good(s.service)), begin(t, url+"/session", good(s.service))
@@ -152,6 +154,7 @@ func TestStorageFullOfRubbish(t *testing.T) {
 // A lock that a process has taken with it into its grave delays by the time that a lock is waited for, and no more.
 func TestLocksOfTheDead(t *testing.T) {
 	covers(t, 121)
+	t.Parallel()
 	s := startSite(t, "", storageSite)
 	url := "http://" + s.Addr
 	token := s.goodToken()

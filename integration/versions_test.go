@@ -28,10 +28,9 @@ type secureSite struct {
 	tls *tls.Config
 }
 
-// startSecureSite is [startSite] with TLS. Go's HTTP/2 has extended CONNECT only if it is told to.
+// startSecureSite is [startSite] with TLS.
 func startSecureSite(t *testing.T, servers, directives string) *secureSite {
 	t.Helper()
-	t.Setenv("GODEBUG", "http2xconnect=1")
 	ca := newAuthority(t)
 	cert := ca.issue(t, &x509.Certificate{DNSNames: []string{"localhost"}})
 	key, err := x509.MarshalPKCS8PrivateKey(cert.PrivateKey)
@@ -98,6 +97,7 @@ func over(t *testing.T, c *http.Client, method, url string, body io.Reader, head
 
 // What a request says of persons and tokens means the same in each version of HTTP, whatever the version makes of names and lines.
 func TestEveryVersion(t *testing.T) {
+	t.Parallel()
 	s := startSecureSite(t, acceptOddNames, `	bws /alive* {
 		allow livenessdetection
 	}
@@ -218,6 +218,7 @@ func (s *secureSite) postOver(t *testing.T, c *http.Client) {
 // Over HTTP/3, a WebSocket is an extended CONNECT, as it is over HTTP/2, for which there is TestHTTP2Frames.
 func TestSocketOverHTTP3(t *testing.T) {
 	covers(t, 25, 27, 28)
+	t.Parallel()
 	echo, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -245,7 +246,7 @@ func TestSocketOverHTTP3(t *testing.T) {
 	}
 	expired := s.service.Token(bwstest.TokenSpec{BCID: alice, NotBefore: time.Now().Add(-time.Hour)})
 	for token, reason := range map[string]string{"": "no_token", "x": "malformed_token", expired: "expired_token"} {
-		response, writer := open(token)
+		response, writer := open(token) //nolint:bodyclose // a cleanup closes it
 		_ = writer.Close()
 		body, _ := io.ReadAll(response.Body)
 		if got := (&answer{response, string(body)}); got.reason() != reason {
@@ -254,7 +255,7 @@ func TestSocketOverHTTP3(t *testing.T) {
 	}
 
 	token := s.goodToken()
-	response, writer := open(token)
+	response, writer := open(token) //nolint:bodyclose // a cleanup closes it
 	if response.Proto != "HTTP/3.0" || response.StatusCode != http.StatusOK {
 		t.Fatalf("got %s %s", response.Proto, response.Status)
 	}
