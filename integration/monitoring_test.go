@@ -2,7 +2,6 @@ package integration
 
 import (
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -71,7 +70,7 @@ func TestRules(t *testing.T) {
 
 // Grafana understands the dashboard, as far as its own schema says.
 func TestDashboard(t *testing.T) {
-	var d dashboard.Dashboard
+	var d dashboard.Dashboard //nolint:staticcheck // the schema that came after it is for Grafana 12 alone
 	// What it returns if all is well is a list of errors without any, which is no nil.
 	if err := d.UnmarshalJSONStrict([]byte(readFile(t, monitoring+"dashboard.json"))); err != nil && err.Error() != "" {
 		t.Fatal(err)
@@ -205,7 +204,7 @@ type fakeTarget struct {
 func newFakeTarget(t *testing.T) *fakeTarget {
 	f := new(fakeTarget)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = io.WriteString(w, fmt.Sprintf("caddy_bws_decisions_total{decision=\"deny\",reason=\"internal_error\"} %d\n", f.panics.Load()))
+		_, _ = fmt.Fprintf(w, "caddy_bws_decisions_total{decision=\"deny\",reason=\"internal_error\"} %d\n", f.panics.Load())
 	}))
 	t.Cleanup(server.Close)
 	f.addr = server.Listener.Addr().String()

@@ -121,7 +121,8 @@ func (s *soak) report(lasted time.Duration) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s of traffic on %s, %s, %d cores (%s).\n\n", lasted, time.Now().UTC().Format("2006-01-02"), cpu(), runtime.NumCPU(), runtime.GOOS+"/"+runtime.GOARCH)
+	fmt.Fprintf(&b, "%s of traffic on %s, %s, %d cores (%s/%s).\n\n", lasted, time.Now().UTC().Format(time.DateOnly), cpu(),
+		runtime.NumCPU(), runtime.GOOS, runtime.GOARCH)
 	fmt.Fprintf(&b, "%d outages of BWS of %s each, %d reloads, %d times a node was killed and started again.\n\n",
 		s.causes.count(causeOutage), outageFor, s.causes.count(causeReload), s.causes.count(causeKill))
 	b.WriteString("| requests | sent | reached the app | p50 | p99 | outcomes |\n|---|---|---|---|---|---|\n")

@@ -55,9 +55,12 @@ func newClient(s *soak, kind string) *client {
 	c.http = &http.Client{
 		Timeout:       15 * time.Second,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Transport: &http.Transport{DisableCompression: true, IdleConnTimeout: time.Second, DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			return c.dialer().DialContext(ctx, network, addr)
-		}},
+		Transport: &http.Transport{
+			DisableCompression: true, IdleConnTimeout: time.Second,
+			DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+				return c.dialer().DialContext(ctx, network, addr)
+			},
+		},
 	}
 	return c
 }
@@ -110,7 +113,7 @@ func (c *client) getURL(target string, by *http.Client, headers ...string) *answ
 		r.Header.Set(headers[i], headers[i+1])
 	}
 	a := &answer{from: time.Now()}
-	if a.Response, a.err = by.Do(r); a.err == nil {
+	if a.Response, a.err = by.Do(r); a.err == nil { //nolint:bodyclose // it is, two lines below
 		defer a.Body.Close()
 		var body []byte
 		if body, a.err = io.ReadAll(a.Body); a.err == nil {
