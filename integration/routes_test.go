@@ -3,7 +3,7 @@ package integration
 import (
 	"bufio"
 	"bytes"
-	"crypto/rand"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"net"
@@ -124,7 +124,7 @@ func TestSmuggledRequests(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			covers(t)
-			conn, path := dial(t, s.Addr), "/first/"+rand.Text()
+			conn, path := dial(t, s.Addr), "/first/"+hex.EncodeToString([]byte(name))
 			_, _ = io.WriteString(conn, "POST "+path+" HTTP/1.1\r\nHost: "+s.Addr+"\r\nX-BWS-Token: "+s.goodToken()+"\r\n"+test.header+"\r\n"+test.body+
 				"GET /last HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
 			_, _ = io.Copy(io.Discard, conn)
