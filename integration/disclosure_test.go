@@ -116,44 +116,6 @@ func TestMetricsHaveFewSeries(t *testing.T) {
 	}
 }
 
-// The access log that the README shows has neither tokens nor the states of logins, wherever they come along.
-func TestAccessLogOfTheReadme(t *testing.T) {
-	covers(t, 101)
-	filter := regexp.MustCompile(`(?s)\tlog \{\n\t\tformat filter.*?\n\t\}\n`).FindString(readFile(t, "../README.md"))
-	if !strings.Contains(filter, "access_token") || !strings.Contains(filter, "X-Bws-Token") {
-		t.Fatalf("the README shows the filter %q", filter)
-	}
-	s := startOpenLoginSite(t, filter+strings.Replace(aliceLogsIn, "session\n", "session\n\t\ttoken header X-BWS-Token\n", 1))
-	b := s.browser("app.example")
-	given := b.begins(t, "/page")
-	s.succeeds(given)
-	b.ends(t, b.back(t, given))
-	token := s.goodToken()
-	b.get(t, "/last", "X-BWS-Token: "+token, "Authorization: Bearer "+token)
-	s.waitForLog(`"uri":"/last"`)
-	_, _, signature := split(given.Get("access_token"))
-	_, _, other := split(token)
-	secrets := []string{signature, other, given.Get("state")}
-	for _, cookie := range b.cookies {
-		secrets = append(secrets, cookie.Value)
-	}
-	lines := 0
-	for line := range strings.Lines(s.logs.String()) {
-		if !strings.Contains(line, `"logger":"http.log.access`) {
-			continue
-		}
-		lines++
-		for _, secret := range secrets {
-			if strings.Contains(line, secret) {
-				t.Errorf("the access log shows %s: %s", secret, line)
-			}
-		}
-	}
-	if lines < 4 {
-		t.Errorf("the access log has %d lines", lines)
-	}
-}
-
 // Where a password is asked for as well, each says what is its own: the browser is asked for the password first, and never for one
 // by the gate.
 func TestBesideAPassword(t *testing.T) {

@@ -1,13 +1,13 @@
 package integration
 
 import (
-	"crypto/rand"
 	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/caddy-bws/caddy-bws/bws"
@@ -25,6 +25,9 @@ type rawBrowser struct {
 	cookies []*http.Cookie
 }
 
+// browsers counts those of all tests.
+var browsers atomic.Int64
+
 // startOpenLoginSite runs a site with logins that takes requests for any host.
 func startOpenLoginSite(t *testing.T, directives string) *gatedSite {
 	t.Helper()
@@ -39,7 +42,7 @@ func startOpenLoginSite(t *testing.T, directives string) *gatedSite {
 }
 
 func (s *gatedSite) browser(host string) *rawBrowser {
-	return &rawBrowser{s: s, host: host, agent: rand.Text()}
+	return &rawBrowser{s: s, host: host, agent: fmt.Sprint("browser ", browsers.Add(1))}
 }
 
 // get sends a request for a target as it is written, and keeps the cookies that come.

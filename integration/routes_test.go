@@ -3,6 +3,7 @@ package integration
 import (
 	"bufio"
 	"bytes"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"net"
@@ -106,6 +107,7 @@ func TestBodies(t *testing.T) {
 func TestSmuggledRequests(t *testing.T) {
 	s := startSite(t, "", "\tbws")
 	const second = "GET /second HTTP/1.1\r\nHost: x\r\n\r\n"
+	times := make(map[string]int) // by path; what breaks off within its body may reach the app late
 	for name, test := range map[string]struct{ header, body string }{
 		"security case 110: two lengths":                   {"Content-Length: 0\r\nContent-Length: 4\r\n", second},
 		"security case 110: two lengths in a line":         {"Content-Length: 0, 4\r\n", second},
@@ -122,18 +124,14 @@ func TestSmuggledRequests(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			covers(t)
-			conn := dial(t, s.Addr)
-			_, _ = io.WriteString(conn, "POST /first HTTP/1.1\r\nHost: "+s.Addr+"\r\nX-BWS-Token: "+s.goodToken()+"\r\n"+test.header+"\r\n"+test.body+
+			conn, path := dial(t, s.Addr), "/first/"+hex.EncodeToString([]byte(name))
+			_, _ = io.WriteString(conn, "POST "+path+" HTTP/1.1\r\nHost: "+s.Addr+"\r\nX-BWS-Token: "+s.goodToken()+"\r\n"+test.header+"\r\n"+test.body+
 				"GET /last HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
 			_, _ = io.Copy(io.Discard, conn)
-			reached := s.app.take()
-			for _, r := range reached {
-				if r.URL.Path != "/first" {
+			for _, r := range s.app.take() {
+				if times[r.URL.Path]++; !strings.HasPrefix(r.URL.Path, "/first/") || times[r.URL.Path] > 1 {
 					t.Errorf("the app is reached: %s", r.URL.Path)
 				}
-			}
-			if len(reached) > 1 {
-				t.Errorf("%d requests have reached the app", len(reached))
 			}
 		})
 	}
