@@ -65,6 +65,7 @@ func TestLogNamesNobody(t *testing.T) {
 // Caddy's logs show tokens: in the header of requests that are logged, in the address by which browsers return from a login, and in
 // where they are sent to. The format bws keeps them out, and without it there is a warning.
 func TestLogFormat(t *testing.T) {
+	covers(t, 101)
 	for _, test := range []struct {
 		name, format string
 		leaks        bool
