@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-//go:generate go test -run TestReasonsPage -update .
+//go:generate go test -run TestPages -update .
 
 // Page is the page about all reasons, in Markdown.
 func Page() string {
@@ -27,6 +27,16 @@ func Page() string {
 			fmt.Fprintf(&b, "- **Depends on:** `%s`\n", strings.Join(e.Options, "`, `"))
 		}
 		fmt.Fprintf(&b, "- **The person:** %s\n- **The operator:** %s\n", e.User, e.Operator)
+	}
+	return b.String()
+}
+
+// Runbook is the part of the runbook about reasons, in Markdown.
+func Runbook() string {
+	var b strings.Builder
+	b.WriteString("| reason | what to look at, if it is not meant |\n|---|---|\n")
+	for _, e := range Reasons {
+		fmt.Fprintf(&b, "| [`%s`](reasons.md#%[1]s) | %s |\n", e.Reason, e.Operator)
 	}
 	return b.String()
 }

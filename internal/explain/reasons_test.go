@@ -5,6 +5,7 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/caddy-bws/caddy-bws/internal/policy"
@@ -38,18 +39,31 @@ func TestReasonsAreComplete(t *testing.T) {
 	}
 }
 
-func TestReasonsPage(t *testing.T) {
-	const file = "../../docs/reasons.md"
-	if *update {
-		if err := os.WriteFile(file, []byte(Page()), 0o644); err != nil {
+// What the documentation says of reasons is what is said here.
+func TestPages(t *testing.T) {
+	const begin, end = "<!-- reasons -->\n\n", "\n<!-- /reasons -->\n"
+	for file, made := range map[string]func(page string) string{
+		"../../docs/reasons.md": func(string) string { return Page() },
+		"../../docs/operations.md": func(page string) string {
+			before, rest, found := strings.Cut(page, begin)
+			_, after, closed := strings.Cut(rest, end)
+			if !found || !closed {
+				t.Fatal("the runbook has no place for reasons")
+			}
+			return before + begin + Runbook() + end + after
+		},
+	} {
+		page, err := os.ReadFile(file)
+		if err != nil {
 			t.Fatal(err)
 		}
-	}
-	page, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(page) != Page() {
-		t.Errorf("%s is not what `go generate ./internal/explain` makes", file)
+		want := made(string(page))
+		if *update {
+			if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		} else if string(page) != want {
+			t.Errorf("%s is not what `go generate ./internal/explain` makes", file)
+		}
 	}
 }
