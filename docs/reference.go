@@ -20,7 +20,7 @@ var packages = []string{".", "emulator"}
 
 // makeReference returns the pages with tables that come from elsewhere: from doc comments, or from measurements.
 func makeReference(root string) (map[string]string, error) {
-	var caddyfile, json strings.Builder
+	var syntax, caddyfile, json strings.Builder
 	for _, folder := range packages {
 		s, err := readSource(filepath.Join(root, folder))
 		if err != nil {
@@ -29,6 +29,11 @@ func makeReference(root string) (map[string]string, error) {
 		for _, d := range s.directives {
 			if err := s.writeDirective(&caddyfile, d); err != nil {
 				return nil, err
+			}
+			if folder == "." { // the README shows no emulator
+				if err := s.writeSyntax(&syntax, d); err != nil {
+					return nil, err
+				}
 			}
 		}
 		for _, m := range s.modules {
@@ -43,7 +48,7 @@ func makeReference(root string) (map[string]string, error) {
 	}
 	pages := make(map[string]string)
 	for name, generated := range map[string]string{
-		"docs/caddyfile.md": caddyfile.String(), "docs/json.md": json.String(), "docs/comparison.md": figures,
+		"README.md": syntax.String(), "docs/caddyfile.md": caddyfile.String(), "docs/json.md": json.String(), "docs/comparison.md": figures,
 	} {
 		page, err := os.ReadFile(filepath.Join(root, name))
 		if err != nil {
@@ -57,6 +62,19 @@ func makeReference(root string) (map[string]string, error) {
 		pages[name] = before + begin + generated + "\n" + end + after
 	}
 	return pages, nil
+}
+
+// writeSyntax writes the grammar of a directive alone.
+func (s *source) writeSyntax(b *strings.Builder, d directive) error {
+	lines, _, err := s.grammar(d)
+	if err != nil {
+		return err
+	}
+	if d.global {
+		lines = []string{"{", "    " + strings.Join(lines, "\n    "), "}"}
+	}
+	fmt.Fprintf(b, "\n```text\n%s\n```\n", strings.Join(lines, "\n"))
+	return nil
 }
 
 // writeDirective writes the section of a directive: its grammar, and a table of its options.
