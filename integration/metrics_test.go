@@ -51,7 +51,7 @@ func TestMetrics(t *testing.T) {
 		return c.scrape("caddy_bws_")[`caddy_bws_storage_sync_age_seconds{service="same"}`] != "+Inf"
 	})
 	untouched := c.scrape("caddy_bws_")
-	c.checkSeries(map[string]string{allowed: "0", noToken: "0", calls: "0", hits: "0", issued: "0", closed: "1", remembered: "0", stored: "1"})
+	c.checkSeries(map[string]string{allowed: "0", noToken: "0", calls: "0", hits: "0", issued: "0", closed: "1", remembered: "0", stored: "2"}) // a key of each purpose
 
 	header := good(service)
 	for range 3 {
