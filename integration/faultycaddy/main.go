@@ -1,0 +1,23 @@
+// Command faultycaddy is Caddy with the gate, a storage that fails as it is told, and name servers that a test can take away. It is
+// for tests.
+package main
+
+import (
+	"context"
+	"net"
+	"os"
+
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	_ "github.com/caddyserver/caddy/v2/modules/standard"
+
+	_ "github.com/caddy-bws/caddy-bws"
+)
+
+func main() {
+	if server := os.Getenv("NAME_SERVER"); server != "" {
+		net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "udp", server)
+		}}
+	}
+	caddycmd.Main()
+}
