@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/caddy-bws/caddy-bws/bws/bwstest"
+	"github.com/caddy-bws/caddy-bws/internal/dnstest"
 )
 
 // bwsFault is a way in which BWS fails, or what is between Caddy and BWS.
@@ -76,7 +77,7 @@ func bwsFaults() []*bwsFault {
 type peer struct {
 	*bwsFault
 	services map[string]*bwstest.Service
-	names    *nameServer
+	names    *dnstest.Server
 	proxy    *toxiproxy
 
 	port        string
@@ -86,7 +87,7 @@ type peer struct {
 	shown       atomic.Pointer[tls.Certificate]
 }
 
-func startPeer(t *testing.T, fault *bwsFault, storages []*storageFault, names *nameServer, ca *authority) *peer {
+func startPeer(t *testing.T, fault *bwsFault, storages []*storageFault, names *dnstest.Server, ca *authority) *peer {
 	t.Helper()
 	p := &peer{bwsFault: fault, names: names, services: make(map[string]*bwstest.Service), calls: make(map[string]*atomic.Int64)}
 	for _, storage := range storages {
@@ -153,6 +154,6 @@ func (p *peer) answerByItself() {
 
 func (p *peer) showCertificate()      { p.shown.Store(&p.good) }
 func (p *peer) showOtherCertificate() { p.shown.Store(&p.other) }
-func (p *peer) loseName()             { p.names.set(p.id, nameGone) }
-func (p *peer) silenceName()          { p.names.set(p.id, nameSilent) }
-func (p *peer) findName()             { p.names.set(p.id, nameFine) }
+func (p *peer) loseName()             { p.names.Set(p.id+".test", dnstest.Gone) }
+func (p *peer) silenceName()          { p.names.Set(p.id+".test", dnstest.Silent) }
+func (p *peer) findName()             { p.names.Set(p.id+".test", dnstest.Here) }

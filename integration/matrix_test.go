@@ -12,17 +12,22 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/caddy-bws/caddy-bws/internal/dnstest"
 )
 
 const (
 	// checkTime is the timeout of the services here.
-	checkTime = time.Second
+	checkTime = 2 * time.Second
 	// overtime is what an answer may take beyond that.
 	overtime = 100 * time.Millisecond
-	// recovery is how soon all works again after a fault: the breaker leaves BWS alone for so long, and revocations are read as often.
-	recovery = 5 * time.Second
+	// period is how long the breaker leaves BWS alone, and how often revocations are read.
+	period = 5 * time.Second
+	// recovery is how soon all works again: what has begun before the end of a fault may fail after it.
+	recovery = period + checkTime
 	// shortGrace is the storage_grace of services whose storage fails for longer than that.
 	shortGrace = 10 * time.Second
 	// crowd is how many cells are seen to at once.
@@ -73,29 +78,35 @@ type matrix struct {
 	mu      sync.Mutex
 	asked   int
 	mayPass map[string]bool
-	// longest is what a recovery has taken at most.
+	// last is which cell has taken longest to work again, and longest how long.
+	last    *cell
 	longest time.Duration
+	// ending says that faults are ending, or are over.
+	ending atomic.Bool
 }
 
 // Whatever fails of BWS and the storage at once, nobody passes who must not, every answer is one of those in docs/reliability.md and
 // comes in time, and all works again as soon as the faults are over.
 func TestFaultMatrix(t *testing.T) {
 	m := startMatrix(t)
-	m.each(t, (*cell).prepare)
-	began := time.Now()
+	m.each(t, crowd, (*cell).prepare)
+	began, others := time.Now(), newCrew(t)
 	m.begin()
-	m.each(t, func(c *cell, t *testing.T) {
+	m.each(t, crowd, func(c *cell, t *testing.T) {
 		if c.storage.stale {
 			time.Sleep(time.Until(began.Add(shortGrace + time.Second)))
 		}
 		c.suffer(t)
 		c.resist(t)
+		others.repeat(func() { c.endure(t) })
 	})
 	m.checkBreakers(t)
 	m.end()
 	over := time.Now()
-	m.each(t, func(c *cell, t *testing.T) { c.recover(t, over) })
-	t.Logf("%d requests in %d cells; the last one worked again after %s", m.asked, len(m.cells), m.longest.Round(time.Millisecond))
+	m.each(t, len(m.cells), func(c *cell, t *testing.T) { c.recover(t, over) })
+	m.each(t, crowd, (*cell).work)
+	others.stop()
+	t.Logf("%d requests in %d cells; it took %s until the last one worked again: %s", m.asked, len(m.cells), m.longest.Round(time.Millisecond), m.last)
 	m.checkWhoPassed(t)
 	checkFaultsPage(t, m.cells)
 }
@@ -107,7 +118,7 @@ func startMatrix(t *testing.T) *matrix {
 		client: http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1000}, CheckRedirect: client.CheckRedirect, Timeout: time.Minute},
 	}
 	m.caddy = &caddyProcess{t: t, Addr: freeAddr(t), Admin: freeAddr(t), Program: buildFaultyCaddy(t)}
-	names, ca := startNameServer(t), newAuthority(t)
+	names, ca := dnstest.Start(t), newAuthority(t)
 	m.caddy.Env = []string{"NAME_SERVER=" + names.Addr}
 	for _, fault := range bwsFaults() {
 		p := startPeer(t, fault, storageFaults, names, ca)
@@ -163,13 +174,13 @@ func (m *matrix) caddyfile(ca string) string {
 func (m *matrix) storage(fault *storageFault) string { return filepath.Join(m.folder, fault.id) }
 
 // each does something in every cell, in some at once. Those whose time has not come at first are the last.
-func (m *matrix) each(t *testing.T, do func(*cell, *testing.T)) {
+func (m *matrix) each(t *testing.T, atOnce int, do func(*cell, *testing.T)) {
 	t.Helper()
 	cells := slices.Clone(m.cells)
 	slices.SortStableFunc(cells, func(a, b *cell) int {
 		return cmp.Compare(slices.Index(storageFaults, a.storage), slices.Index(storageFaults, b.storage))
 	})
-	inCrowd(crowd, len(cells), func(i int) { do(cells[i], t) })
+	inCrowd(atOnce, len(cells), func(i int) { do(cells[i], t) })
 }
 
 // begin begins all faults at once.
@@ -188,6 +199,7 @@ func (m *matrix) begin() {
 }
 
 func (m *matrix) end() {
+	m.ending.Store(true)
 	m.proxy.heal()
 	for _, p := range m.peers {
 		if p.end != nil {
@@ -233,10 +245,12 @@ func (m *matrix) probeName(mayPass bool) string {
 	return name
 }
 
-func (m *matrix) noteRecovery(took time.Duration) {
+func (m *matrix) noteRecovery(c *cell, took time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.longest = max(m.longest, took)
+	if took > m.longest {
+		m.last, m.longest = c, took
+	}
 }
 
 // checkWhoPassed checks that the app has been reached by those alone who were to be let through.

@@ -15,7 +15,7 @@ type ungated struct {
 	runs []run
 }
 
-// run is a request, that has ended or not.
+// run is a request, that has ended or not. It begins with the end of the one before: what keeps it from being sent counts.
 type run struct{ start, end time.Time }
 
 // start begins to measure.
@@ -30,13 +30,13 @@ func (u *ungated) start(t *testing.T, client *http.Client, url string) {
 	done.Go(func() {
 		for ctx.Err() == nil {
 			i := u.add(time.Now())
+			time.Sleep(pause)
 			_, err := ask(ctx, client, http.MethodGet, url, "")
 			if err != nil && ctx.Err() == nil {
 				t.Errorf("a request that no gate delays: %v", err)
 				return
 			}
 			u.ended(i, time.Now())
-			time.Sleep(pause)
 		}
 	})
 }

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"context"
 	"net"
 	"os"
 
@@ -11,13 +10,12 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
 	_ "github.com/caddy-bws/caddy-bws"
+	"github.com/caddy-bws/caddy-bws/internal/dnstest"
 )
 
 func main() {
 	if server := os.Getenv("NAME_SERVER"); server != "" {
-		net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "udp", server)
-		}}
+		net.DefaultResolver = dnstest.Resolver(server)
 	}
 	caddycmd.Main()
 }
