@@ -27,15 +27,15 @@ func TestNameServerThatComesBack(t *testing.T) {
 		})
 	}
 	names.Set("name.test", dnstest.Silent)
-	_, err := client(50 * time.Millisecond).Result(t.Context(), testToken)
+	_, err := client(50*time.Millisecond).Result(t.Context(), testToken)
 	wantError(t, err, ErrTimeout)
 	names.Set("name.test", dnstest.Here)
 	// The first lookup asks again after five seconds.
-	if _, err := client(3 * time.Second).Result(t.Context(), testToken); err != nil {
+	if _, err := client(3*time.Second).Result(t.Context(), testToken); err != nil {
 		t.Error(err)
 	}
 	names.Set("name.test", dnstest.Gone)
-	_, err = client(3 * time.Second).Result(t.Context(), testToken)
+	_, err = client(3*time.Second).Result(t.Context(), testToken)
 	if e := wantError(t, err, ErrUnavailable); !e.Connect {
 		t.Error("a connection was made")
 	}

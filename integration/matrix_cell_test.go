@@ -87,7 +87,7 @@ func denied(reason string) string {
 // prepare does what works before anything fails.
 func (c *cell) prepare(t *testing.T) {
 	c.check(t, passes, c.ask(t, "/token", true, time.Minute, c.good()))
-	c.session = c.begin(t, time.Minute, true)
+	c.session = c.begin(t, time.Minute)
 	c.used = c.good()
 	c.check(t, passes, c.ask(t, "/once", true, time.Minute, c.used))
 	c.check(t, spent, c.ask(t, "/once", false, time.Minute, c.used))
@@ -113,11 +113,11 @@ func (c *cell) suffer(t *testing.T) {
 	}
 	outcome(loginBegins, got)
 	outcome(loginEnds, c.endLogin(t, c.login, c.expected(loginEnds) == passes, checkTime))
-	got = passes
-	if c.begin(t, checkTime, c.expected(sessionBegins) == passes) == "" {
-		got = denied(c.peer.reason)
+	session := c.ask(t, "/session", c.expected(sessionBegins) == passes, checkTime, c.good())
+	outcome(sessionBegins, told(session))
+	if begins := cookiesOf(session) != ""; begins != (c.expected(sessionBegins) == passes) {
+		t.Errorf("%s: a session begins: %t", c, begins)
 	}
-	outcome(sessionBegins, got)
 	c.opened = time.Now()
 }
 
@@ -176,7 +176,7 @@ func (c *cell) recover(t *testing.T, over time.Time) {
 
 // work checks that everything works, and what has become of what was there before and during the faults.
 func (c *cell) work(t *testing.T) {
-	c.begin(t, checkTime, true)
+	c.begin(t, checkTime)
 	if c.expected(oncePasses) != passes {
 		// What was denied because of BWS is not spent. What was denied because of the storage may be.
 		got := told(c.ask(t, "/once", true, checkTime, c.once))
@@ -220,15 +220,15 @@ func (c *cell) good() string {
 	return "X-BWS-Token: " + token
 }
 
-// begin begins a session with a new token, and returns its cookie as a header, "" if there is none.
-func (c *cell) begin(t *testing.T, limit time.Duration, mayPass bool) string {
-	got := c.ask(t, "/session", mayPass, limit, c.good())
-	want := passes
-	if !mayPass {
-		want = denied(c.peer.reason)
+// begin begins a session with a new token, and returns its cookie as a header.
+func (c *cell) begin(t *testing.T, limit time.Duration) string {
+	got := c.ask(t, "/session", true, limit, c.good())
+	c.check(t, passes, got)
+	session := cookiesOf(got)
+	if session == "" {
+		t.Errorf("%s: no session", c)
 	}
-	c.check(t, want, got)
-	return cookiesOf(got)
+	return session
 }
 
 // cookiesOf returns the cookies that an answer sets as a header, "" if there is none.

@@ -29,7 +29,7 @@ func checkFaultsPage(t *testing.T, cells []*cell) {
 	switch {
 	case made == page:
 	case *updateFaults:
-		if err := os.WriteFile(faultsPage, []byte(made), 0o644); err != nil { //nolint:gosec // a page for everybody
+		if err := os.WriteFile(faultsPage, []byte(made), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	default:

@@ -3,6 +3,7 @@ package integration
 import (
 	"context"
 	"net/http"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -58,8 +59,7 @@ func (u *ungated) ended(i int, end time.Time) {
 func (u *ungated) longest(from, to time.Time) (longest time.Duration) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	for i := len(u.runs) - 1; i >= 0; i-- {
-		r := u.runs[i]
+	for _, r := range slices.Backward(u.runs) {
 		if r.end.IsZero() {
 			r.end = to
 		}
