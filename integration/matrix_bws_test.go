@@ -25,8 +25,8 @@ type bwsFault struct {
 	reason string
 	// breaks says that it counts towards the breaker.
 	breaks bool
-	// tls says that BWS speaks TLS, and is found by a name.
-	tls        bool
+	// tls says that BWS speaks TLS, named that it is found by a name.
+	tls, named bool
 	begin, end func(*peer)
 }
 
@@ -66,9 +66,9 @@ func bwsFaults() []*bwsFault {
 			begin: (*peer).showOtherCertificate, end: (*peer).showCertificate},
 		{id: "host", name: "has a certificate for another host", reason: "service_unavailable", breaks: true, tls: true,
 			begin: (*peer).showOtherCertificate, end: (*peer).showCertificate},
-		{id: "nameless", name: "has a name that does not exist", reason: "service_unavailable", breaks: true, tls: true,
+		{id: "nameless", name: "has a name that does not exist", reason: "service_unavailable", breaks: true, tls: true, named: true,
 			begin: (*peer).loseName, end: (*peer).findName},
-		{id: "unnamed", name: "has a name that name servers do not answer for", reason: "service_timeout", breaks: true, tls: true,
+		{id: "unnamed", name: "has a name that name servers do not answer for", reason: "service_timeout", breaks: true, tls: true, named: true,
 			begin: (*peer).silenceName, end: (*peer).findName},
 	}
 }
@@ -100,12 +100,15 @@ func startPeer(t *testing.T, fault *bwsFault, storages []*storageFault, names *d
 	_, p.port, _ = net.SplitHostPort(l.Addr().String())
 	server := &http.Server{Handler: p, ErrorLog: log.New(io.Discard, "", 0), ReadHeaderTimeout: time.Minute}
 	if fault.tls {
-		p.good = ca.issue(t, &x509.Certificate{DNSNames: []string{p.host("*")}})
+		ours := func() *x509.Certificate {
+			return &x509.Certificate{DNSNames: []string{p.host("*")}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
+		}
 		other := &x509.Certificate{DNSNames: []string{"bws.example.com"}}
 		if fault.id == "expired" {
-			other = &x509.Certificate{DNSNames: []string{p.host("*")}, NotAfter: time.Now().Add(-time.Hour)}
+			other = ours()
+			other.NotAfter = time.Now().Add(-time.Hour)
 		}
-		p.other = ca.issue(t, other)
+		p.good, p.other = ca.issue(t, ours()), ca.issue(t, other)
 		p.showCertificate()
 		l = tls.NewListener(l, &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 			return p.shown.Load(), nil
@@ -118,15 +121,19 @@ func startPeer(t *testing.T, fault *bwsFault, storages []*storageFault, names *d
 	return p
 }
 
-// host is the name by which a service finds the peer.
+// host is the name by which a service finds the peer, if it is named.
 func (p *peer) host(storage string) string { return storage + "." + p.id + ".test" }
 
 // endpoint is what the service for a state of the storage is configured with.
 func (p *peer) endpoint(storage string) string {
-	if p.tls {
-		return "https://" + p.host(storage) + ":" + p.port + "/" + storage + bwstest.Base
+	origin := "http://" + p.proxy.Addr
+	switch {
+	case p.named:
+		origin = "https://" + p.host(storage) + ":" + p.port
+	case p.tls:
+		origin = "https://127.0.0.1:" + p.port
 	}
-	return "http://" + p.proxy.Addr + "/" + storage + bwstest.Base
+	return origin + "/" + storage + bwstest.Base
 }
 
 // ServeHTTP has the emulator for the state of the storage answer.

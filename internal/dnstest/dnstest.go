@@ -3,6 +3,8 @@ package dnstest
 
 import (
 	"context"
+	"encoding/binary"
+	"io"
 	"net"
 	"strings"
 	"sync"
@@ -29,7 +31,7 @@ type TB interface {
 
 // Server is a name server for all names. It is safe for concurrent use.
 type Server struct {
-	// Addr is its address, for UDP.
+	// Addr is its address, for TCP, which loses nothing.
 	Addr string
 
 	mu     sync.Mutex
@@ -39,13 +41,21 @@ type Server struct {
 // Start starts a server, which lives until the test ends. All names are Here.
 func Start(t TB) *Server {
 	t.Helper()
-	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = conn.Close() })
-	s := &Server{Addr: conn.LocalAddr().String(), states: make(map[string]State)}
-	go s.serve(conn)
+	t.Cleanup(func() { _ = l.Close() })
+	s := &Server{Addr: l.Addr().String(), states: make(map[string]State)}
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go s.serve(conn)
+		}
+	}()
 	return s
 }
 
@@ -59,19 +69,24 @@ func (s *Server) Set(domain string, state State) {
 // Resolver returns a resolver that asks the server at an address.
 func Resolver(addr string) *net.Resolver {
 	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "udp", addr)
+		return new(net.Dialer).DialContext(ctx, "tcp", addr)
 	}}
 }
 
-func (s *Server) serve(conn net.PacketConn) {
-	packet := make([]byte, 1<<12)
+// serve answers the questions of a connection until the client closes it.
+func (s *Server) serve(conn net.Conn) {
+	defer conn.Close()
 	for {
-		n, from, err := conn.ReadFrom(packet)
-		if err != nil {
+		var length uint16
+		if err := binary.Read(conn, binary.BigEndian, &length); err != nil {
 			return
 		}
-		if answer := s.answer(packet[:n]); answer != nil {
-			_, _ = conn.WriteTo(answer, from)
+		packet := make([]byte, length)
+		if _, err := io.ReadFull(conn, packet); err != nil {
+			return
+		}
+		if answer := s.answer(packet); answer != nil {
+			_, _ = conn.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(answer))), answer...)) //nolint:gosec // it is short
 		}
 	}
 }
