@@ -7,6 +7,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -80,6 +81,7 @@ type peer struct {
 	names    *dnstest.Server
 	proxy    *toxiproxy
 
+	server      *httptest.Server
 	port        string
 	flaps       atomic.Bool
 	calls       map[string]*atomic.Int64
@@ -93,31 +95,28 @@ func startPeer(t *testing.T, fault *bwsFault, storages []*storageFault, names *d
 	for _, storage := range storages {
 		p.services[storage.id], p.calls[storage.id] = bwstest.New(bwstest.Config{}), new(atomic.Int64)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	p.server = httptest.NewUnstartedServer(p)
+	p.server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	t.Cleanup(func() { p.server.Close() })
+	_, p.port, _ = net.SplitHostPort(p.server.Listener.Addr().String())
+	if !fault.tls {
+		p.server.Start()
+		return p
 	}
-	_, p.port, _ = net.SplitHostPort(l.Addr().String())
-	server := &http.Server{Handler: p, ErrorLog: log.New(io.Discard, "", 0), ReadHeaderTimeout: time.Minute}
-	if fault.tls {
-		ours := func() *x509.Certificate {
-			return &x509.Certificate{DNSNames: []string{p.host("*")}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
-		}
-		other := &x509.Certificate{DNSNames: []string{"bws.example.com"}}
-		if fault.id == "expired" {
-			other = ours()
-			other.NotAfter = time.Now().Add(-time.Hour)
-		}
-		p.good, p.other = ca.issue(t, ours()), ca.issue(t, other)
-		p.showCertificate()
-		l = tls.NewListener(l, &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-			return p.shown.Load(), nil
-		}})
-		// Names and certificates matter to new connections only.
-		server.SetKeepAlivesEnabled(false)
+	ours := func() *x509.Certificate {
+		return &x509.Certificate{DNSNames: []string{p.host("*")}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
 	}
-	go func() { _ = server.Serve(l) }()
-	t.Cleanup(func() { _ = server.Close() })
+	other := &x509.Certificate{DNSNames: []string{"bws.example.com"}}
+	if fault.id == "expired" {
+		other = ours()
+		other.NotAfter = time.Now().Add(-time.Hour)
+	}
+	p.good, p.other = ca.issue(t, ours()), ca.issue(t, other)
+	p.showCertificate()
+	p.server.TLS = &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{*p.shown.Load()}}, nil
+	}}
+	p.server.StartTLS()
 	return p
 }
 
@@ -159,8 +158,18 @@ func (p *peer) answerByItself() {
 	}
 }
 
-func (p *peer) showCertificate()      { p.shown.Store(&p.good) }
-func (p *peer) showOtherCertificate() { p.shown.Store(&p.other) }
-func (p *peer) loseName()             { p.names.Set(p.id+".test", dnstest.Gone) }
-func (p *peer) silenceName()          { p.names.Set(p.id+".test", dnstest.Silent) }
-func (p *peer) findName()             { p.names.Set(p.id+".test", dnstest.Here) }
+func (p *peer) showCertificate() { p.shown.Store(&p.good) }
+
+func (p *peer) showOtherCertificate() {
+	p.shown.Store(&p.other)
+	p.server.CloseClientConnections() // that it matters to
+}
+
+func (p *peer) loseName()    { p.hide(dnstest.Gone) }
+func (p *peer) silenceName() { p.hide(dnstest.Silent) }
+func (p *peer) findName()    { p.names.Set(p.id+".test", dnstest.Here) }
+
+func (p *peer) hide(state dnstest.State) {
+	p.names.Set(p.id+".test", state)
+	p.server.CloseClientConnections()
+}
