@@ -1,6 +1,7 @@
 package bws
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"net"
@@ -36,7 +37,7 @@ type TransportConfig struct {
 // connections kept open.
 func NewTransport(cfg TransportConfig) *http.Transport {
 	t := &http.Transport{
-		DialContext:            (&net.Dialer{Timeout: connectTime}).DialContext,
+		DialContext:            dial,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: cfg.RootCAs},
 		TLSHandshakeTimeout:    connectTime,
 		DisableCompression:     true,
@@ -51,4 +52,15 @@ func NewTransport(cfg TransportConfig) *http.Transport {
 		t.Proxy = http.ProxyURL(cfg.Proxy)
 	}
 	return t
+}
+
+// dial opens a connection. A resolver has those who look for the same name at once share a lookup, and one that began while name
+// servers were silent would keep calls waiting that come after. So each has its own.
+func dial(ctx context.Context, network, address string) (net.Conn, error) {
+	usual := net.DefaultResolver
+	dialer := net.Dialer{
+		Timeout:  connectTime,
+		Resolver: &net.Resolver{PreferGo: usual.PreferGo, StrictErrors: usual.StrictErrors, Dial: usual.Dial},
+	}
+	return dialer.DialContext(ctx, network, address)
 }

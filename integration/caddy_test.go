@@ -3,6 +3,7 @@ package integration
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"net"
 	"net/http"
@@ -56,6 +57,9 @@ type caddyProcess struct {
 	Home string
 	// leaks says that the log shows secrets, which the test is about.
 	leaks bool
+	// Program is what is run in place of binary, and Env what it finds in its environment besides.
+	Program string
+	Env     []string
 }
 
 // startCaddy runs Caddy with a Caddyfile in which {addr} stands for the site's address. The file begins with the global
@@ -78,8 +82,9 @@ func (c *caddyProcess) run(caddyfile string) {
 	if err := os.WriteFile(config, []byte(caddyfile), 0o600); err != nil {
 		c.t.Fatal(err)
 	}
-	c.command = exec.Command(binary, "run", "--config", config, "--adapter", "caddyfile")
+	c.command = exec.Command(cmp.Or(c.Program, binary), "run", "--config", config, "--adapter", "caddyfile")
 	c.command.Env = append(os.Environ(), "HOME="+c.Home, "XDG_DATA_HOME="+c.Home, "XDG_CONFIG_HOME="+c.Home)
+	c.command.Env = append(c.command.Env, c.Env...)
 	c.command.Stdout, c.command.Stderr = &c.logs, &c.logs
 	if err := c.command.Start(); err != nil {
 		c.t.Fatal(err)

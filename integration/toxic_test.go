@@ -14,8 +14,8 @@ import (
 // toxiproxy is a proxy between Caddy and BWS that does to connections what it is told.
 type toxiproxy struct {
 	t *testing.T
-	// api is where it is told, Addr where it listens.
-	api, Addr string
+	// api is where it is told, by its name; Addr is where it listens.
+	api, name, Addr string
 }
 
 // startToxiproxy runs the proxy in front of an address.
@@ -26,7 +26,7 @@ func startToxiproxy(t *testing.T, upstream string) *toxiproxy {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building toxiproxy: %v\n%s", err, out)
 	}
-	p := &toxiproxy{t, freeAddr(t), freeAddr(t)}
+	p := &toxiproxy{t: t, api: freeAddr(t)}
 	host, port, _ := net.SplitHostPort(p.api)
 	command := exec.Command(server, "-host", host, "-port", port)
 	if err := command.Start(); err != nil {
@@ -43,8 +43,15 @@ func startToxiproxy(t *testing.T, upstream string) *toxiproxy {
 		}
 		return err == nil
 	})
-	p.tell(http.MethodPost, "/proxies", map[string]any{"name": "bws", "listen": p.Addr, "upstream": upstream, "enabled": true})
-	return p
+	return p.another("bws", upstream)
+}
+
+// another is one more proxy in the same process.
+func (p *toxiproxy) another(name, upstream string) *toxiproxy {
+	p.t.Helper()
+	other := &toxiproxy{p.t, p.api, name, freeAddr(p.t)}
+	other.tell(http.MethodPost, "/proxies", map[string]any{"name": name, "listen": other.Addr, "upstream": upstream, "enabled": true})
+	return other
 }
 
 // tell sends an order.
@@ -66,15 +73,16 @@ func (p *toxiproxy) tell(method, path string, order any) {
 // poison does something to all that BWS sends, until heal.
 func (p *toxiproxy) poison(kind string, attributes map[string]int) {
 	p.t.Helper()
-	p.tell(http.MethodPost, "/proxies/bws/toxics", map[string]any{"type": kind, "attributes": attributes})
+	p.tell(http.MethodPost, "/proxies/"+p.name+"/toxics", map[string]any{"type": kind, "attributes": attributes})
 }
 
 // cut closes all connections and takes no more, until heal.
 func (p *toxiproxy) cut() {
 	p.t.Helper()
-	p.tell(http.MethodPost, "/proxies/bws", map[string]any{"enabled": false})
+	p.tell(http.MethodPost, "/proxies/"+p.name, map[string]any{"enabled": false})
 }
 
+// heal ends all that is done to connections, those of the other proxies in the process, too.
 func (p *toxiproxy) heal() {
 	p.t.Helper()
 	p.tell(http.MethodPost, "/reset", nil)
