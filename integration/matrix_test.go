@@ -88,6 +88,7 @@ type matrix struct {
 // Whatever fails of BWS and the storage at once, nobody passes who must not, every answer is one of those in docs/reliability.md and
 // comes in time, and all works again as soon as the faults are over.
 func TestFaultMatrix(t *testing.T) {
+	covers(t, 75, 76, 77, 78, 88, 90, 92, 94, 107)
 	m := startMatrix(t)
 	m.each(t, crowd, (*cell).prepare)
 	began, others := time.Now(), newCrew(t)
