@@ -6,129 +6,100 @@ import (
 	"strings"
 )
 
-// makeDiagrams returns the pictures that are drawn from what this file says.
+// makeDiagrams returns the pictures, each of which is drawn from what its own file says.
 func makeDiagrams(string) (map[string]string, error) {
-	return map[string]string{"docs/images/architecture.svg": architecture()}, nil
+	return map[string]string{
+		"docs/images/architecture.svg": architecture(),
+		"docs/images/login.svg":        login(),
+		"docs/images/sessions.svg":     sessions(),
+	}, nil
 }
 
-// step is a part of a request's way through the gate.
-type step struct {
-	name, what, files string
-	// packages do the work, outside is who is asked.
-	packages, outside string
-	color             string
+// picture is an SVG in the making. Its classes are in [pictureHead]: the colors of lines, and how text looks.
+type picture struct {
+	strings.Builder
 }
 
-var steps = []step{
-	{"strip", "identity headers that a client may have forged", "identity.go", "", "", "one"},
-	{"return", "of a login, if the request is one", "login_return.go  login_state.go", "internal/sealed", "", "one"},
-	{"recall", "what an earlier gate of this request found", "visit.go", "internal/evidence", "", "one"},
-	{"session", "cookie → evidence", "session.go  cookie.go", "internal/session  internal/ledger", "storage (not per request)", "one"},
-	{"token", "cookie or header → evidence", "credentials.go  verify.go", "internal/verifier  bws", "BWS, unless remembered", "one"},
-	{"judge", "evidence → allow, or one reason", "handler.go  persons.go", "internal/policy", "", "one"},
-	{"once", "spend the token, or see that it is spent", "once.go", "internal/ledger", "storage", "one"},
-	{"allow", "identity headers, session, next handler", "identity.go  session.go  stream.go", "", "app", "two"},
-	{"deny", "begin of a login, page, JSON, error or redirect", "login_begin.go  deny.go  denials.go  page.go", "", "", "three"},
-}
+// colors are those that lines come in. What happens beside a request is faint.
+var colors = []string{"one", "two", "three", "faint"}
 
-// Places in steps: that which answers by itself, and the first and the last of those that may deny.
+// cornerRadius is that of boxes, tip how far from where it leads to an arrow ends.
 const (
-	returns = 1
-	finds   = 3
-	spends  = 6
+	cornerRadius = 8
+	tip          = 4
 )
 
-const (
-	rowHeight, rowGap, top       = 58, 18, 56
-	browserX, browserW           = 20, 96
-	stepX, stepW                 = 190, 390
-	packageX, packageW           = 640, 180
-	outsideX, outsideW           = 880, 160
-	width                        = outsideX + outsideW + 20
-	middle                       = rowHeight / 2
-	gateMargin                   = 28
-	textBaseline, secondBaseline = 24, 44
-)
-
-// architecture draws a request's way through the gate: what each step does, in which files, with which packages, and whom it asks.
-func architecture() string {
-	height := top + len(steps)*(rowHeight+rowGap) + 20
-	var b strings.Builder
-	fmt.Fprintf(&b, pictureHead, width, height, width, height)
-	b.WriteString(pictureHeads())
-	bottom := rowY(len(steps)-1) + rowHeight
-	fmt.Fprintf(&b, "\t<rect class=\"gate\" x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" rx=\"12\"/>\n", stepX-gateMargin, top-42,
-		packageX+packageW-stepX+2*gateMargin, bottom-top+58)
-	for _, column := range []struct {
-		x    int
-		text string
-	}{{stepX, "the gate, package caddybws"}, {packageX, "packages"}, {outsideX, "outside"}} {
-		fmt.Fprintf(&b, "\t<text class=\"dim\" x=\"%d\" y=\"%d\">%s</text>\n", column.x, top-18, column.text)
+// newPicture begins a picture. The description is for those who cannot see it.
+func newPicture(width, height int, title, description string) *picture {
+	p := &picture{}
+	fmt.Fprintf(p, pictureHead, width, height, width, height, html.EscapeString(title), html.EscapeString(description))
+	p.add("<defs>")
+	for _, color := range colors {
+		p.add(`	<marker id="head-%s" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" markerHeight="7" orient="auto-start-reverse">`+
+			`<path class="head-%s" d="M0 0 10 5 0 10z"/></marker>`, color, color)
 	}
-	box(&b, browserX, top, browserW, bottom-top)
-	fmt.Fprintf(&b, "\t<text class=\"name\" x=\"%d\" y=\"%d\">browser</text>\n", browserX+14, (top+bottom)/2)
-	arrow(&b, "one", browserX+browserW, rowY(0)+middle, stepX-5, rowY(0)+middle)
-	arrow(&b, "three", stepX, rowY(len(steps)-1)+middle, browserX+browserW+5, rowY(len(steps)-1)+middle)
-	for i, s := range steps {
-		s.draw(&b, rowY(i))
-		if i > 0 && i < len(steps)-1 {
-			arrow(&b, s.color, stepX+40, rowY(i-1)+rowHeight, stepX+40, rowY(i)-4)
-		}
-	}
-	arrow(&b, "one", stepX, rowY(returns)+middle, browserX+browserW+5, rowY(returns)+middle)
-	for i := finds; i <= spends; i++ {
-		fmt.Fprintf(&b, "\t<path class=\"three\" d=\"M%d %dh-14\"/>\n", stepX, rowY(i)+middle)
-	}
-	fmt.Fprintf(&b, "\t<path class=\"three\" d=\"M%d %dV%dh9\" marker-end=\"url(#head-three)\"/>\n", stepX-14, rowY(finds)+middle,
-		rowY(len(steps)-1)+middle-14)
-	b.WriteString("</svg>\n")
-	return b.String()
+	p.add("</defs>")
+	return p
 }
 
-func rowY(i int) int { return top + i*(rowHeight+rowGap) }
-
-// draw draws a step, with what it uses.
-func (s *step) draw(b *strings.Builder, y int) {
-	box(b, stepX, y, stepW, rowHeight)
-	fmt.Fprintf(b, "\t<text x=\"%d\" y=\"%d\"><tspan class=\"name\">%s</tspan> %s</text>\n", stepX+12, y+textBaseline, s.name,
-		html.EscapeString(s.what))
-	fmt.Fprintf(b, "\t<text class=\"file\" x=\"%d\" y=\"%d\">%s</text>\n", stepX+12, y+secondBaseline, s.files)
-	from := stepX + stepW
-	if s.packages != "" {
-		arrow(b, s.color, from, y+middle, packageX-5, y+middle)
-		box(b, packageX, y, packageW, rowHeight)
-		for i, name := range strings.Split(s.packages, "  ") {
-			fmt.Fprintf(b, "\t<text class=\"file\" x=\"%d\" y=\"%d\">%s</text>\n", packageX+12, y+textBaseline+20*i, name)
-		}
-		from = packageX + packageW
-	}
-	if s.outside != "" {
-		arrow(b, s.color, from, y+middle, outsideX-5, y+middle)
-		box(b, outsideX, y, outsideW, rowHeight)
-		first, rest, _ := strings.Cut(s.outside, " ")
-		fmt.Fprintf(b, "\t<text class=\"name\" x=\"%d\" y=\"%d\">%s</text>\n", outsideX+12, y+textBaseline, strings.TrimSuffix(first, ","))
-		fmt.Fprintf(b, "\t<text class=\"dim\" x=\"%d\" y=\"%d\">%s</text>\n", outsideX+12, y+secondBaseline, rest)
-	}
+// end returns the picture as a file.
+func (p *picture) end() string {
+	return p.String() + "</svg>\n"
 }
 
-func box(b *strings.Builder, x, y, w, h int) {
-	fmt.Fprintf(b, "\t<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" rx=\"8\"/>\n", x, y, w, h)
+// add adds an element on a line of its own.
+func (p *picture) add(format string, arguments ...any) {
+	fmt.Fprintf(p, "\t"+format+"\n", arguments...)
 }
 
-func arrow(b *strings.Builder, color string, fromX, fromY, toX, toY int) {
-	fmt.Fprintf(b, "\t<path class=\"%s\" d=\"M%d %dL%d %d\" marker-end=\"url(#head-%s)\"/>\n", color, fromX, fromY, toX, toY, color)
+func (p *picture) box(x, y, width, height int) {
+	p.add(`<rect x="%d" y="%d" width="%d" height="%d" rx="%d"/>`, x, y, width, height, cornerRadius)
+}
+
+// frame is around what belongs together.
+func (p *picture) frame(x, y, width, height int) {
+	p.add(`<rect class="faint" x="%d" y="%d" width="%d" height="%d" rx="%d"/>`, x, y, width, height, cornerRadius+4)
+}
+
+// text adds text at its baseline.
+func (p *picture) text(class string, x, y int, text string) {
+	p.add(`<text class="%s" x="%d" y="%d">%s</text>`, class, x, y, html.EscapeString(text))
+}
+
+// line adds a line without a head. Way is in the language of paths.
+func (p *picture) line(color, way string) {
+	p.add(`<path class="%s" d="%s"/>`, color, way)
+}
+
+func (p *picture) arrow(color, way string) {
+	p.add(`<path class="%s" d="%s" marker-end="url(#head-%s)"/>`, color, way, color)
+}
+
+// exchange is an arrow with a head at both ends.
+func (p *picture) exchange(color, way string) {
+	p.add(`<path class="%s" d="%s" marker-start="url(#head-%s)" marker-end="url(#head-%s)"/>`, color, way, color, color)
+}
+
+// number adds a number in a circle, around x and y.
+func (p *picture) number(color string, x, y, number int) {
+	p.add(`<circle class="%s" cx="%d" cy="%d" r="11"/>`, color, x, y)
+	p.text("number", x, y+5, fmt.Sprint(number))
+}
+
+// across is the way from one place to another, which it does not touch, at the height y.
+func across(from, to, y int) string {
+	if to > from {
+		return fmt.Sprintf("M%d %dH%d", from, y, to-tip)
+	}
+	return fmt.Sprintf("M%d %dH%d", from, y, to+tip)
 }
 
 // pictureHead has the looks that pictures have in common, on light and on dark.
 const pictureHead = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%d" height="%d" role="img"
 	aria-labelledby="title description" font-size="13"
 	font-family="system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, sans-serif">
-	<title id="title">A request's way through the gate</title>
-	<desc id="description">The steps of the gate from top to bottom, with the files that they are in, the packages that they use, and
-		whom they ask. A request is stripped of forged headers. If it is the return from a login, that is finished. Else evidence is
-		recalled from an earlier gate, opened from a session, or found by the token, for which BWS is asked unless its answer is
-		remembered. The evidence is judged by the policy. With once, the token is spent in the storage. Then the request is allowed,
-		and goes to the app. Each of the steps from session to once can deny it instead, which answers the browser.</desc>
+	<title id="title">%s</title>
+	<desc id="description">%s</desc>
 	<style>
 		svg {
 			color-scheme: light dark; background: var(--back);
@@ -142,25 +113,20 @@ const pictureHead = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d"
 			}
 		}
 		rect { fill: var(--box); stroke: var(--line); stroke-width: 1.5; }
-		.gate { fill: none; stroke-dasharray: 4 5; }
+		rect.faint { fill: none; }
 		text { fill: var(--ink); }
+		.plain { text-anchor: start; }
 		.name { font-size: 16px; font-weight: 600; }
 		.dim { fill: var(--dim); }
 		.file { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; font-size: 12px; fill: var(--dim); }
+		.middle, .label, .number { text-anchor: middle; }
+		.label { paint-order: stroke; stroke: var(--back); stroke-width: 4; }
+		.number { font-weight: 700; fill: var(--back); }
 		path { fill: none; stroke-width: 2; }
 		.one { stroke: var(--one); } .two { stroke: var(--two); } .three { stroke: var(--three); }
-		marker path { stroke: none; }
-		.head-one { fill: var(--one); } .head-two { fill: var(--two); } .head-three { fill: var(--three); }
+		.faint { stroke: var(--line); stroke-width: 1.5; stroke-dasharray: 5 4; }
+		circle { stroke: none; }
+		.head-one, circle.one { fill: var(--one); } .head-two, circle.two { fill: var(--two); }
+		.head-three, circle.three { fill: var(--three); } .head-faint { fill: var(--line); }
 	</style>
-	<defs>
 `
-
-// pictureHeads are the heads of arrows, one for each color.
-func pictureHeads() string {
-	var b strings.Builder
-	for _, color := range []string{"one", "two", "three"} {
-		fmt.Fprintf(&b, "\t\t<marker id=\"head-%s\" viewBox=\"0 0 10 10\" refX=\"9\" refY=\"5\" markerWidth=\"7\" markerHeight=\"7\" "+
-			"orient=\"auto\"><path class=\"head-%s\" d=\"M0 0 10 5 0 10z\"/></marker>\n", color, color)
-	}
-	return b.String() + "\t</defs>\n"
-}

@@ -25,7 +25,7 @@ func TestIsUpToDate(t *testing.T) {
 	}
 }
 
-// The picture names files and packages that exist.
+// The picture of the gate names files and packages that exist.
 func TestDiagramNamesWhatExists(t *testing.T) {
 	for _, s := range steps {
 		for _, name := range append(strings.Fields(s.files), strings.Fields(s.packages)...) {
