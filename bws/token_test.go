@@ -195,6 +195,13 @@ func TestParseTokenRefusesSyntax(t *testing.T) {
 	}
 }
 
+// The bit is part of the service's API.
+func TestTraitFace(t *testing.T) {
+	if TraitFace != 0b001 {
+		t.Errorf("face is %b", TraitFace)
+	}
+}
+
 func TestParseTokenOfMaxLength(t *testing.T) {
 	token := makeToken(testHeader, testPayload)
 	for len(token) < MaxTokenLength {
