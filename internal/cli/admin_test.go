@@ -53,8 +53,8 @@ func (c *console) at() string { return "--address=" + c.Listener.Addr().String()
 const servicesAnswer = `[
 	{"name":"default","endpoint":"https://bws.bioid.com/extension","breaker":"open","remembered_tokens":12,"cache_size":100000,
 	 "inflight":3,"max_inflight":64,"keys":[
-		{"id":"00ff","use_from":"2026-05-04T09:00:00Z","open_until":"2026-06-04T09:00:00Z","age":10800},
-		{"id":"01ff","use_from":"2026-05-04T12:05:00Z","open_until":"2026-06-05T09:00:00Z","age":-300}],
+		{"id":"00ff","purpose":"session","use_from":"2026-05-04T09:00:00Z","open_until":"2026-06-04T09:00:00Z","age":10800},
+		{"id":"01ff","purpose":"assertion","use_from":"2026-05-04T12:05:00Z","open_until":"2026-06-05T09:00:00Z","age":-300}],
 	 "last_storage_sync":"2026-05-04T11:59:57Z"},
 	{"name":"other","endpoint":"http://localhost:9080/extension","breaker":"closed","remembered_tokens":0,"cache_size":1,
 	 "inflight":0,"max_inflight":1,"keys":[],"last_storage_sync":null,"some_day":"more"}
@@ -69,7 +69,7 @@ func TestServices(t *testing.T) {
 	c.answer("/bws/services", 0, servicesAnswer)
 	c.answer("/bws/health", 0, `{"status":"ready"}`)
 	d.run("", "services", c.at()).check(0, "service     default\n", "breaker     open\n", "calls       3 of 64 under way\n",
-		"remembered  12 of 100000 tokens\n", "key         00ff, used for 3h0m0s\n", "key         01ff, used in 5m0s\n",
+		"remembered  12 of 100000 tokens\n", "key         00ff of sessions, used for 3h0m0s\n", "key         01ff of assertions, used in 5m0s\n",
 		"storage     read 3s ago\n", "ready       yes\n", "service     other\n", "storage     never read\n")
 
 	c.answer("/bws/health", 503, illAnswer)
@@ -142,8 +142,8 @@ func TestRevokeOneThing(t *testing.T) {
 
 func TestRotate(t *testing.T) {
 	d, c := newDesk(t), newConsole(t)
-	c.answer("/bws/rotate", 0, `[{"service":"default","id":"00ff","use_from":"2026-05-04T12:05:00Z"}]`)
-	d.run("", "rotate", c.at()).check(0, "default  key 00ff  used from 2026-05-04T12:05:00Z (in 5m0s)\n")
+	c.answer("/bws/rotate", 0, `[{"service":"default","id":"00ff","purpose":"session","use_from":"2026-05-04T12:05:00Z"}]`)
+	d.run("", "rotate", c.at()).check(0, "default  key 00ff of sessions  used from 2026-05-04T12:05:00Z (in 5m0s)\n")
 	r := d.run("", "rotate", "default", "--json", c.at())
 	r.check(0)
 	r.golden("rotate.json")

@@ -12,7 +12,9 @@ import (
 type rotated struct {
 	Service string `json:"service"`
 	ID      string `json:"id"`
-	// UseFrom is when nodes begin to seal with it.
+	// Purpose is session or assertion.
+	Purpose string `json:"purpose"`
+	// UseFrom is when nodes begin to use it.
 	UseFrom time.Time `json:"use_from"`
 }
 
@@ -21,11 +23,11 @@ func (e *environment) rotate() *cobra.Command {
 	var out output
 	cmd := &cobra.Command{
 		Use:   "rotate [<service>] [--address <address>] [--config <path> [--adapter <name>]] [--json]",
-		Short: "Creates a new key for sessions, of all services or of one",
+		Short: "Creates new keys for sessions and assertions, of all services or of one",
 		Long: `
-Creates a new key to seal sessions with, which is used as soon as all nodes can have
-read it. Sessions that older keys have sealed stay valid: to end them, revoke. Caddy
-creates a key a day by itself.
+Creates a new key to seal sessions with, and one to sign assertions with, which are
+used as soon as all nodes can have read them. What older keys have sealed or signed
+stays valid: to end it, revoke. Caddy creates new keys each day by itself.
 ` + adminHelp + `
 Exits with 0 if the keys are stored, and with 3 if Caddy refuses or can't store
 them.`,
@@ -49,7 +51,7 @@ them.`,
 			}
 			return out.print(cmd, keys, func(w io.Writer) {
 				for _, key := range keys {
-					row(w, plain(key.Service), "key "+plain(key.ID), "used from "+point(key.UseFrom, e.now()))
+					row(w, plain(key.Service), "key "+plain(key.ID)+" of "+plain(key.Purpose)+"s", "used from "+point(key.UseFrom, e.now()))
 				}
 			})
 		}),

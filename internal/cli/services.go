@@ -19,14 +19,16 @@ type serving struct {
 	CacheSize   int          `json:"cache_size"`
 	Inflight    int          `json:"inflight"`
 	MaxInflight int          `json:"max_inflight"`
-	Keys        []sealingKey `json:"keys"`
+	Keys        []ledgerKey `json:"keys"`
 	LastSync    *time.Time   `json:"last_storage_sync"`
 	// Problems are what keeps the service from working, in the words of the denials it leads to.
 	Problems []problem `json:"problems"`
 }
 
-type sealingKey struct {
-	ID        string    `json:"id"`
+type ledgerKey struct {
+	ID string `json:"id"`
+	// Purpose is session or assertion.
+	Purpose   string    `json:"purpose"`
 	UseFrom   time.Time `json:"use_from"`
 	OpenUntil time.Time `json:"open_until"`
 	// Age is in seconds, and negative for a key that is not used yet.
@@ -46,9 +48,9 @@ func (e *environment) listServices() *cobra.Command {
 		Short: "Lists the services of a running Caddy, and what is wrong with them",
 		Long: `
 Lists the services of the Caddy that runs: the state of the breaker, calls to BWS
-under way, tokens that are remembered, keys for sessions, when the storage was read
-last; and what keeps a service from working, in the words of the denials that it
-leads to.
+under way, tokens that are remembered, keys for sessions and assertions, when the
+storage was read last; and what keeps a service from working, in the words of the
+denials that it leads to.
 ` + adminHelp + `
 Exits with 0 if all services are ready, and with 3 if one is not.`,
 		Example: `  caddy bws services
@@ -129,7 +131,7 @@ func printServices(w io.Writer, services []serving, now time.Time) {
 		row(w, "calls", fmt.Sprintf("%d of %d under way", s.Inflight, s.MaxInflight))
 		row(w, "remembered", fmt.Sprintf("%d of %d tokens", s.Remembered, s.CacheSize))
 		for _, k := range s.Keys {
-			row(w, "key", fmt.Sprintf("%s, %s", plain(k.ID), k.words()))
+			row(w, "key", fmt.Sprintf("%s of %ss, %s", plain(k.ID), plain(k.Purpose), k.words()))
 		}
 		if s.LastSync == nil {
 			row(w, "storage", "never read")
@@ -145,7 +147,7 @@ func printServices(w io.Writer, services []serving, now time.Time) {
 	}
 }
 
-func (k *sealingKey) words() string {
+func (k *ledgerKey) words() string {
 	age := time.Duration(k.Age) * time.Second
 	if age < 0 {
 		return "used in " + span(-age)
