@@ -131,7 +131,7 @@ func TestJudgeClaimsAsContracted(t *testing.T) {
 }
 
 func FuzzJudge(f *testing.F) {
-	for _, b := range []byte{0, 1, 7, 255} {
+	for _, b := range []byte{0, 1, 99, 255} { // of others too few bits can be drawn, and the seed is skipped
 		f.Add(bytes.Repeat([]byte{b}, 1024))
 	}
 	f.Fuzz(rapid.MakeFuzz(func(t *rapid.T) { judgeAsContracted(t) }))
