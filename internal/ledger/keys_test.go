@@ -373,6 +373,19 @@ func TestKeysOnFiles(t *testing.T) {
 	mustFind(t, b, current(t, a))
 }
 
+// Where there is no key, the next one is needed now.
+func TestRotateWithoutKeys(t *testing.T) {
+	w := newWorld()
+	l := w.node()
+	key, err := l.Keys(Sessions).Rotate(t.Context())
+	if err != nil || !key.UseFrom.Equal(w.Now()) {
+		t.Fatal(key, err)
+	}
+	if got := current(t, l); got != key {
+		t.Errorf("%v is used", got)
+	}
+}
+
 // Whoever wants to change the keys while somebody else does waits no longer than they want.
 func TestChangingKeysGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
