@@ -57,6 +57,8 @@ func newClient(s *soak, kind string) *client {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: &http.Transport{
 			DisableCompression: true, IdleConnTimeout: time.Second,
+			// Who brings one new token after the other has a connection for each, and with it an address.
+			DisableKeepAlives: kind != "control" && kind != "remembered" && kind != "session",
 			DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 				return c.dialer().DialContext(ctx, network, addr)
 			},
