@@ -12,15 +12,15 @@ import (
 
 // serving is how a service is doing, as the admin API tells.
 type serving struct {
-	Name        string       `json:"name"`
-	Endpoint    string       `json:"endpoint"`
-	Breaker     string       `json:"breaker"`
-	Remembered  int          `json:"remembered_tokens"`
-	CacheSize   int          `json:"cache_size"`
-	Inflight    int          `json:"inflight"`
-	MaxInflight int          `json:"max_inflight"`
+	Name        string      `json:"name"`
+	Endpoint    string      `json:"endpoint"`
+	Breaker     string      `json:"breaker"`
+	Remembered  int         `json:"remembered_tokens"`
+	CacheSize   int         `json:"cache_size"`
+	Inflight    int         `json:"inflight"`
+	MaxInflight int         `json:"max_inflight"`
 	Keys        []ledgerKey `json:"keys"`
-	LastSync    *time.Time   `json:"last_storage_sync"`
+	LastSync    *time.Time  `json:"last_storage_sync"`
 	// Problems are what keeps the service from working, in the words of the denials it leads to.
 	Problems []problem `json:"problems"`
 }
