@@ -28,12 +28,11 @@ type logInspection struct {
 // them: it has the requests that have failed.
 func inspectLogs(ctx caddy.Context, server *caddyhttp.Server, only *Gate) *logInspection {
 	i := &logInspection{ctx: ctx, shown: make(map[string][]string)}
-	look := routeInspection{named: server.NamedRoutes, found: func(g *Gate, at place) {
+	inspectRoutes(server, func(g *Gate, at place) {
 		if only == nil || g == only {
 			i.gate(g, server.Logs, at.hosts)
 		}
-	}}
-	look.routes(server.Routes, place{})
+	})
 	return i
 }
 

@@ -72,9 +72,10 @@ func (w *walk) route(route *caddyhttp.Route, path string, next caddyhttp.Handler
 
 // pass notes the gates of a route that does not match.
 func (w *walk) pass(route *caddyhttp.Route, path string, why []string) {
-	eachGateOf(w.server, route, path, nil, func(_ *Gate, path string) {
-		w.step(explain.Step{Path: path, Handler: "bws", NotMatched: why})
-	})
+	look := routeInspection{named: w.server.NamedRoutes, found: func(_ *Gate, at place) {
+		w.step(explain.Step{Path: at.path, Handler: "bws", NotMatched: why})
+	}}
+	look.route(route, place{path: path})
 }
 
 // unmatched describes the matchers that do not match.
@@ -203,32 +204,9 @@ func (w *walk) addGatesNotMet() {
 	if w.answered != "" {
 		remark = w.answered + " answers before"
 	}
-	eachGate(w.server, w.server.Routes, "routes", nil, func(_ *Gate, path string) {
-		if !met[path] {
-			w.step(explain.Step{Path: path, Handler: "bws", NotReached: true, Remark: remark})
+	inspectRoutes(w.server, func(_ *Gate, at place) {
+		if !met[at.path] {
+			w.step(explain.Step{Path: at.path, Handler: "bws", NotReached: true, Remark: remark})
 		}
 	})
-}
-
-// eachGate visits all gates below routes. Invoked are the named routes that these are in.
-func eachGate(server *caddyhttp.Server, routes caddyhttp.RouteList, path string, invoked []string, visit func(g *Gate, path string)) {
-	for i := range routes {
-		eachGateOf(server, &routes[i], fmt.Sprintf("%s/%d", path, i), invoked, visit)
-	}
-}
-
-func eachGateOf(server *caddyhttp.Server, route *caddyhttp.Route, at string, invoked []string, visit func(g *Gate, path string)) {
-	for i, handler := range route.Handlers {
-		path := fmt.Sprintf("%s/handle/%d", at, i)
-		switch h := handler.(type) {
-		case *Gate:
-			visit(h, path)
-		case *caddyhttp.Subroute:
-			eachGate(server, h.Routes, path+"/routes", invoked, visit)
-		case *caddyhttp.Invoke:
-			if named := server.NamedRoutes[h.Name]; named != nil && !slices.Contains(invoked, h.Name) {
-				eachGateOf(server, named, "named_routes/"+h.Name, append(slices.Clone(invoked), h.Name), visit)
-			}
-		}
-	}
 }

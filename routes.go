@@ -1,6 +1,7 @@
 package caddybws
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 
@@ -39,18 +40,19 @@ func warnOfRoutes(ctx caddy.Context, app *caddyhttp.App, logger *zap.Logger) {
 
 func routeWarnings(app *caddyhttp.App) (warnings []routeWarning) {
 	for name, server := range app.Servers {
-		look := routeInspection{named: server.NamedRoutes, found: func(g *Gate, at place) {
+		inspectRoutes(server, func(g *Gate, at place) {
 			for _, message := range at.warnings(g) {
 				warnings = append(warnings, routeWarning{name, message, g})
 			}
-		}}
-		look.routes(server.Routes, place{})
+		})
 	}
 	return warnings
 }
 
 // place is what comes before a handler.
 type place struct {
+	// path is where it is in the JSON of the server.
+	path string
 	// rewritten says that another handler may have changed the path, passable that a path was matched after that.
 	rewritten, passable bool
 	// narrowed says that a method or a query was matched.
@@ -67,29 +69,43 @@ type routeInspection struct {
 	invoked []string
 }
 
+// inspectRoutes calls found for each gate of a server.
+func inspectRoutes(server *caddyhttp.Server, found func(g *Gate, at place)) {
+	look := routeInspection{named: server.NamedRoutes, found: found}
+	look.routes(server.Routes, place{path: "routes"})
+}
+
 // routes looks at routes in the order in which requests meet them, and reports whether the path may be another after them.
 func (i *routeInspection) routes(routes caddyhttp.RouteList, at place) (rewritten bool) {
-	for _, route := range routes {
+	for n := range routes {
 		here := at
-		for _, set := range route.MatcherSets {
-			here.narrow(set)
+		here.path = fmt.Sprintf("%s/%d", at.path, n)
+		at.rewritten = i.route(&routes[n], here)
+	}
+	return at.rewritten
+}
+
+func (i *routeInspection) route(route *caddyhttp.Route, at place) (rewritten bool) {
+	for _, set := range route.MatcherSets {
+		at.narrow(set)
+	}
+	if hosts := hostsOf(route); hosts != nil {
+		at.hosts = hosts
+	}
+	for n, handler := range route.Handlers {
+		here := at
+		here.path = fmt.Sprintf("%s/handle/%d", at.path, n)
+		switch h := handler.(type) {
+		case *rewrite.Rewrite:
+			at.rewritten = at.rewritten || changesPath(h)
+		case *caddyhttp.Subroute:
+			here.path += "/routes"
+			at.rewritten = i.routes(h.Routes, here)
+		case *caddyhttp.Invoke:
+			at.rewritten = i.invoke(h.Name, here)
+		case *Gate:
+			i.found(h, here)
 		}
-		if hosts := hostsOf(&route); hosts != nil {
-			here.hosts = hosts
-		}
-		for _, handler := range route.Handlers {
-			switch h := handler.(type) {
-			case *rewrite.Rewrite:
-				here.rewritten = here.rewritten || changesPath(h)
-			case *caddyhttp.Subroute:
-				here.rewritten = i.routes(h.Routes, here)
-			case *caddyhttp.Invoke:
-				here.rewritten = i.invoke(h.Name, here)
-			case *Gate:
-				i.found(h, here)
-			}
-		}
-		at.rewritten = here.rewritten
 	}
 	return at.rewritten
 }
@@ -101,7 +117,8 @@ func (i *routeInspection) invoke(name string, at place) (rewritten bool) {
 	}
 	i.invoked = append(i.invoked, name)
 	defer func() { i.invoked = i.invoked[:len(i.invoked)-1] }()
-	return i.routes(caddyhttp.RouteList{*route}, at)
+	at.path = "named_routes/" + name
+	return i.route(route, at)
 }
 
 // warnings are about a gate at this place.
