@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash"
-	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -48,7 +47,7 @@ func (g *Gate) auditFields(q *inquiry) []zap.Field {
 		zap.String("service", g.serviceName()),
 		zap.String("method", q.Method),
 		zap.String("host", q.Host),
-		zap.String("path", askedPath(q.Request)),
+		zap.String("path", askedURL(q.Request).Path),
 		zap.String("decision", v.word()))
 	if v.decision.Reason != "" {
 		fields = append(fields, zap.String("reason", string(v.decision.Reason)))
@@ -92,9 +91,6 @@ func requestID(q *inquiry) string {
 	return id
 }
 
-// askedPath is the path that the client has asked for.
-func askedPath(r *http.Request) string { return askedURL(r).Path }
-
 // auditHasher makes the hashes that stand for persons in the audit log.
 type auditHasher struct{ states sync.Pool }
 
@@ -118,15 +114,11 @@ func (h *auditHasher) of(person bws.BCID) string {
 	return hex.EncodeToString(state.Sum(room[:0])[:16])
 }
 
-func (s *Service) provisionAudit() error {
-	if !s.AuditHash {
-		return nil
+// provisionAudit takes the App-Secret without placeholders.
+func (s *Service) provisionAudit(appSecret string) (err error) {
+	if s.AuditHash {
+		s.auditHash, err = newAuditHasher(appSecret, s.identity)
 	}
-	secret, err := resolve(s.AppSecret)
-	if err != nil {
-		return fmt.Errorf("app_secret: %w", err)
-	}
-	s.auditHash, err = newAuditHasher(secret, s.identity)
 	return err
 }
 

@@ -197,8 +197,8 @@ func TestAuditRequest(t *testing.T) {
 
 func TestAuditHash(t *testing.T) {
 	s := newSite(t)
-	s.service.AppSecret, s.service.AuditHash = bwstest.AppSecret, true
-	if err := s.service.provisionAudit(); err != nil {
+	s.service.AuditHash = true
+	if err := s.service.provisionAudit(bwstest.AppSecret); err != nil {
 		t.Fatal(err)
 	}
 	g := s.gate(t, Gate{})

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -54,9 +55,9 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 	if decision.Allow {
 		decision = g.vouch(&q, now) //nolint:contextcheck // the request has the context
 	}
-	q.endVerification(span, decision)
 	g.credentials.take(r, v)
 	v.conclude(decision, q.evidence(), now)
+	q.endVerification(span)
 
 	switch {
 	case decision.Allow:
@@ -229,4 +230,10 @@ func isSecure(r *http.Request) bool {
 func clientIP(r *http.Request) string {
 	ip, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
 	return ip
+}
+
+// clientAddr is the same as an address, the zero one if it is none.
+func clientAddr(r *http.Request) netip.Addr {
+	addr, _ := netip.ParseAddr(clientIP(r))
+	return addr
 }

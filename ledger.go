@@ -53,7 +53,6 @@ func (s *Service) acquireLedger(ctx caddy.Context) error {
 		return err
 	}
 	s.grace = cmp.Or(time.Duration(s.StorageGrace), defaultStorageGrace)
-	s.setIdentity()
 	where := sha256.Sum256([]byte(description))
 	key := hex.EncodeToString(s.identity[:]) + hex.EncodeToString(where[:])
 	value, _, err := ledgers.LoadOrNew(key, func() (caddy.Destructor, error) { return s.newLedger(nil), nil })

@@ -2,7 +2,6 @@ package caddybws
 
 import (
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -132,9 +131,8 @@ func redirectFromLogin(w http.ResponseWriter, to string) {
 // orderToken requests a token, and makes sure that it is the one that was asked for.
 func (g *Gate) orderToken(r *http.Request, person bws.BCID) (string, policy.Reason) {
 	s := g.service
-	client, _ := netip.ParseAddr(clientIP(r))
 	token, outcome := s.verifier.Order(r.Context(), &verifier.Order{
-		TokenRequest: bws.TokenRequest{BCID: person, Task: g.login.task}, Client: client, Logger: s.logger,
+		TokenRequest: bws.TokenRequest{BCID: person, Task: g.login.task}, Client: clientAddr(r), Logger: s.logger,
 	})
 	if outcome != evidence.None {
 		return "", g.policy.JudgeInSession(&evidence.Evidence{Outcome: outcome}, s.now()).Reason

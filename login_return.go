@@ -68,8 +68,8 @@ func (g *Gate) finishLogin(w http.ResponseWriter, q *inquiry, back *loginReturn)
 	if !decision.Allow {
 		decision = policy.Deny(outcome.refusal().reason)
 	}
-	q.endVerification(span, decision)
 	q.visit.conclude(decision, q.evidence(), g.service.now())
+	q.endVerification(span)
 	header, cookies := w.Header(), g.login.cookies(q.secure)
 	if outcome != outcomeCanceled { // else the page before is still good for going on
 		cookies.bindingCookie(back.state.binding).clear(header)

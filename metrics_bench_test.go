@@ -7,8 +7,6 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-
-	"github.com/caddy-bws/caddy-bws/internal/policy"
 )
 
 // concluded is a request of which a gate has decided that it is allowed.
@@ -30,7 +28,7 @@ func BenchmarkObserve(b *testing.B) {
 	s := newSite(b)
 	g := s.gate(b, Gate{})
 	observe := func(q *inquiry) {
-		q.endVerification(q.beginVerification(), policy.Decision{Allow: true})
+		q.endVerification(q.beginVerification())
 		g.count(q)
 		g.emit(q)
 	}
@@ -90,7 +88,7 @@ func TestObservingAllocatesNothing(t *testing.T) {
 	g := s.gate(t, Gate{})
 	q := s.concluded(t, g)
 	if n := testing.AllocsPerRun(100, func() {
-		q.endVerification(q.beginVerification(), policy.Decision{Allow: true})
+		q.endVerification(q.beginVerification())
 		g.count(q)
 		g.emit(q)
 	}); n != 0 {

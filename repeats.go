@@ -167,8 +167,7 @@ func (g *Gate) isHeldBack(level zapcore.Level, message string, q *inquiry) bool 
 	if v.decision.Allow || !g.logger.Core().Enabled(level) && !g.auditLog.Core().Enabled(zap.InfoLevel) {
 		return false
 	}
-	client, _ := netip.ParseAddr(clientIP(q.Request))
-	alike := likeness{g, message, verifier.ClientOf(client), v.decision.Reason, v.named()}
+	alike := likeness{g, message, verifier.ClientOf(clientAddr(q.Request)), v.decision.Reason, v.named()}
 	return g.service.repeats.holdBack(alike, func() func(int) { return g.retell(level, message, q) })
 }
 

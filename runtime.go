@@ -75,7 +75,8 @@ func (s *Service) acquire(ctx caddy.Context) error {
 		}
 	}
 	s.runtimeKey, s.client, s.verifier = key, shared.client, shared.verifier
-	return nil
+	s.setIdentity()
+	return s.provisionAudit(d.AppSecret)
 }
 
 // release lets go of the runtime.

@@ -222,10 +222,7 @@ func (s *Service) provision(ctx caddy.Context, name string) error {
 	if err := s.acquire(ctx); err != nil {
 		return err
 	}
-	if err := s.acquireLedger(ctx); err != nil {
-		return err
-	}
-	return s.provisionAudit()
+	return s.acquireLedger(ctx)
 }
 
 // warnings are about what is allowed but probably not meant.

@@ -1,6 +1,7 @@
 package caddybws
 
 import (
+	"cmp"
 	"context"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -8,7 +9,6 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/caddy-bws/caddy-bws/internal/evidence"
-	"github.com/caddy-bws/caddy-bws/internal/policy"
 	"github.com/caddy-bws/caddy-bws/internal/verifier"
 )
 
@@ -41,21 +41,15 @@ func (q *inquiry) beginVerification() trace.Span {
 	return span
 }
 
-// endVerification ends the span with what it has come to.
-func (q *inquiry) endVerification(span trace.Span, decision policy.Decision) {
+// endVerification ends the span with what was concluded.
+func (q *inquiry) endVerification(span trace.Span) {
 	if span == nil {
 		return
 	}
 	q.traced = nil
-	word, source := "deny", "none"
-	if decision.Allow {
-		word = "allow"
-	}
-	if e := q.evidence(); e != nil {
-		source = string(e.Source)
-	}
-	span.SetAttributes(attribute.String("bws.decision", word), attribute.String("bws.reason", string(decision.Reason)),
-		attribute.String("bws.evidence", source))
+	span.SetAttributes(attribute.String("bws.decision", q.visit.word()),
+		attribute.String("bws.reason", string(q.visit.decision.Reason)),
+		attribute.String("bws.evidence", cmp.Or(q.visit.source(), "none")))
 	span.End()
 }
 

@@ -162,7 +162,7 @@ func TestNoTraces(t *testing.T) {
 	send(t, get("X-BWS-Token: "+s.goodToken()), g).checkAllowed(t)
 	tr.check(t)
 	q := &inquiry{Request: get(), visit: new(visit)}
-	if n := testing.AllocsPerRun(100, func() { q.endVerification(q.beginVerification(), q.visit.decision) }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { q.endVerification(q.beginVerification()) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }

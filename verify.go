@@ -3,7 +3,6 @@ package caddybws
 import (
 	"context"
 	"net/http"
-	"net/netip"
 
 	"github.com/caddy-bws/caddy-bws/bws"
 	"github.com/caddy-bws/caddy-bws/internal/evidence"
@@ -32,8 +31,7 @@ func (s *Service) verify(
 	if !afresh {
 		metrics.cacheMisses.Inc() // of a token that is worth a question
 	}
-	client, _ := netip.ParseAddr(clientIP(r))
 	return s.verifier.Verify(ctx, &verifier.Question{
-		Token: token, Key: key, Claims: &claims, Client: client, Afresh: afresh, Logger: s.logger,
+		Token: token, Key: key, Claims: &claims, Client: clientAddr(r), Afresh: afresh, Logger: s.logger,
 	}), ""
 }
