@@ -6,12 +6,12 @@ import (
 	"errors"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
 	"github.com/caddy-bws/caddy-bws/bws"
+	"github.com/caddy-bws/caddy-bws/internal/adminapi"
 	"github.com/caddy-bws/caddy-bws/internal/evidence"
 	"github.com/caddy-bws/caddy-bws/internal/ledger"
 	"github.com/caddy-bws/caddy-bws/internal/session"
@@ -108,21 +108,17 @@ func (a *Admin) rotate(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	type rotated struct {
-		Service string    `json:"service"`
-		ID      string    `json:"id"`
-		Purpose string    `json:"purpose"`
-		UseFrom time.Time `json:"use_from"`
-	}
 	purposes := ledger.Purposes()
-	keys := make([]rotated, 0, len(services)*len(purposes))
+	keys := make([]adminapi.Rotated, 0, len(services)*len(purposes))
 	for _, s := range services {
 		for _, purpose := range purposes {
 			key, err := s.rotate(r.Context(), purpose)
 			if err != nil {
 				return err
 			}
-			keys = append(keys, rotated{s.name, key.ID.String(), purpose.Name, key.UseFrom})
+			keys = append(keys, adminapi.Rotated{
+				Service: s.name, ID: key.ID.String(), Purpose: purpose.Name, UseFrom: key.UseFrom,
+			})
 		}
 	}
 	return writeBody(w, http.StatusOK, keys)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/caddy-bws/caddy-bws/bws/bwstest"
+	"github.com/caddy-bws/caddy-bws/internal/adminapi"
 	"github.com/caddy-bws/caddy-bws/internal/ledger"
 	"github.com/caddy-bws/caddy-bws/internal/ledger/ledgertest"
 )
@@ -113,7 +114,7 @@ func TestAdminHealth(t *testing.T) {
 			if s.Calls("/result") != calls {
 				t.Error("BWS is asked")
 			}
-			health := decode[healthStatus](t, got)
+			health := decode[adminapi.Health](t, got)
 			if test.want == nil {
 				got.check(t, http.StatusOK)
 				if health.Status != "ready" || len(health.Problems) != 0 || strings.Contains(got.Body.String(), "problems") {

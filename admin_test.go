@@ -13,6 +13,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/caddy-bws/caddy-bws/internal/adminapi"
 )
 
 // adminAPI is the admin API of services, as Caddy calls it.
@@ -238,7 +240,7 @@ func TestAdminWithoutServices(t *testing.T) {
 			}
 			got := a.call(t, http.MethodGet, "/bws/health", "")
 			got.check(t, http.StatusOK)
-			if health := decode[healthStatus](t, got); health.Status != "ready" || len(health.Problems) != 0 {
+			if health := decode[adminapi.Health](t, got); health.Status != "ready" || len(health.Problems) != 0 {
 				t.Errorf("got %+v", health)
 			}
 		})

@@ -3,20 +3,11 @@ package cli
 import (
 	"io"
 	"net/http"
-	"time"
 
 	"github.com/spf13/cobra"
-)
 
-// rotated is a new key of a service.
-type rotated struct {
-	Service string `json:"service"`
-	ID      string `json:"id"`
-	// Purpose is session or assertion.
-	Purpose string `json:"purpose"`
-	// UseFrom is when nodes begin to use it.
-	UseFrom time.Time `json:"use_from"`
-}
+	"github.com/caddy-bws/caddy-bws/internal/adminapi"
+)
 
 func (e *environment) rotate() *cobra.Command {
 	var admin adminFlags
@@ -45,7 +36,7 @@ them.`,
 			if err != nil {
 				return err
 			}
-			var keys []rotated
+			var keys []adminapi.Rotated
 			if err := answer.read(&keys); err != nil {
 				return err
 			}

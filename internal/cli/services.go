@@ -8,31 +8,15 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/spf13/cobra"
+
+	"github.com/caddy-bws/caddy-bws/internal/adminapi"
 )
 
 // serving is how a service is doing, as the admin API tells.
 type serving struct {
-	Name        string      `json:"name"`
-	Endpoint    string      `json:"endpoint"`
-	Breaker     string      `json:"breaker"`
-	Remembered  int         `json:"remembered_tokens"`
-	CacheSize   int         `json:"cache_size"`
-	Inflight    int         `json:"inflight"`
-	MaxInflight int         `json:"max_inflight"`
-	Keys        []ledgerKey `json:"keys"`
-	LastSync    *time.Time  `json:"last_storage_sync"`
+	adminapi.Service
 	// Problems are what keeps the service from working, in the words of the denials it leads to.
 	Problems []problem `json:"problems"`
-}
-
-type ledgerKey struct {
-	ID string `json:"id"`
-	// Purpose is session or assertion.
-	Purpose   string    `json:"purpose"`
-	UseFrom   time.Time `json:"use_from"`
-	OpenUntil time.Time `json:"open_until"`
-	// Age is in seconds, and negative for a key that is not used yet.
-	Age int64 `json:"age"`
 }
 
 type problem struct {
@@ -91,12 +75,7 @@ func (f *adminFlags) services() ([]serving, error) {
 	if err != nil {
 		return nil, err
 	}
-	var ill struct {
-		Problems []struct {
-			Service string `json:"service"`
-			problem
-		} `json:"problems"`
-	}
+	var ill adminapi.Health
 	if health.status == http.StatusServiceUnavailable {
 		if json.Unmarshal(health.body, &ill) != nil {
 			return nil, health.refusal()
@@ -108,7 +87,7 @@ func (f *adminFlags) services() ([]serving, error) {
 		services[i].Problems = []problem{}
 		for _, p := range ill.Problems {
 			if p.Service == services[i].Name {
-				services[i].Problems = append(services[i].Problems, p.problem)
+				services[i].Problems = append(services[i].Problems, problem{p.Reason, p.Detail})
 			}
 		}
 	}
@@ -131,7 +110,7 @@ func printServices(w io.Writer, services []serving, now time.Time) {
 		row(w, "calls", fmt.Sprintf("%d of %d under way", s.Inflight, s.MaxInflight))
 		row(w, "remembered", fmt.Sprintf("%d of %d tokens", s.Remembered, s.CacheSize))
 		for _, k := range s.Keys {
-			row(w, "key", fmt.Sprintf("%s of %ss, %s", plain(k.ID), plain(k.Purpose), k.words()))
+			row(w, "key", fmt.Sprintf("%s of %ss, %s", plain(k.ID), plain(k.Purpose), use(k)))
 		}
 		if s.LastSync == nil {
 			row(w, "storage", "never read")
@@ -147,7 +126,8 @@ func printServices(w io.Writer, services []serving, now time.Time) {
 	}
 }
 
-func (k *ledgerKey) words() string {
+// use is since when a key is used, or until when it is not.
+func use(k adminapi.Key) string {
 	age := time.Duration(k.Age) * time.Second
 	if age < 0 {
 		return "used in " + span(-age)
