@@ -34,7 +34,7 @@ var securityCases = []caseSection{
 		{number: 28, attack: "A WebSocket or an event stream is kept open beyond the evidence that opened it"},
 		{number: 29, attack: "A huge or endless body with a request that is to be denied"},
 		{number: 30, attack: "Handlers that answer by themselves are written before the gate",
-			note: "`redir` is before the gate wherever it is written, which the README tells"},
+			note: "`redir` is before the gate wherever it is written, which docs/hardening.md tells"},
 	}},
 	{"Tokens", []securityCase{
 		{number: 31, attack: "A cookie with bad base64, escapes, quotes or control bytes"},
@@ -123,7 +123,7 @@ var securityCases = []caseSection{
 	}},
 	{"Several gates", []securityCase{
 		{number: 115, attack: "A rewrite before the gate takes the request away from its matcher",
-			note: "such a gate is warned of at the start; the remedy of the README holds"},
+			note: "such a gate is warned of at the start; the remedy of docs/hardening.md holds"},
 		{number: 116, attack: "A strict gate within the site of another: asked twice, spent twice, or in a loop"},
 		{number: 117, attack: "A sibling domain or a plain page plants a token"},
 		{number: 118, attack: "The token of one person beside the session of another"},

@@ -32,7 +32,7 @@ func TestGatesCompose(t *testing.T) {
 	})
 }
 
-// Security case 115: the gap that the README warns of, and the remedy that it gives.
+// Security case 115: the gap that docs/hardening.md warns of, and the remedy that it gives.
 func TestRewriteBeforeTheGate(t *testing.T) {
 	covers(t, 115)
 	open := startSite(t, "", "\tbws /admin/*\n\trewrite /index.php?page={path}")

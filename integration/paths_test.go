@@ -89,7 +89,7 @@ func TestOrderOfDirectives(t *testing.T) {
 	}
 	t.Run("/redir", func(t *testing.T) {
 		if got := s.raw(t, "GET /redir HTTP/1.1"); got.StatusCode != http.StatusFound {
-			t.Errorf("got %d %s: if the gate is before redir now, tell so in the README", got.StatusCode, got.Body)
+			t.Errorf("got %d %s: if the gate is before redir now, tell so in docs/hardening.md", got.StatusCode, got.Body)
 		}
 	})
 	t.Run("allowed", func(t *testing.T) {
