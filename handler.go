@@ -45,35 +45,41 @@ func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.
 
 	g.identity.strip(r)
 	if g.login != nil {
-		if back := g.returned(&q); back != nil { //nolint:contextcheck // the request has the context
-			return g.finishLogin(w, &q, back) //nolint:contextcheck // the request has the context
+		if back := g.returned(&q); back != nil {
+			return g.finishLogin(w, &q, back)
 		}
 	}
 	span := q.beginVerification()
-	decision := g.judge(&q) //nolint:contextcheck // the request has the context
+	decision := g.judge(&q)
 	now := g.service.now()
 	if decision.Allow {
-		decision = g.vouch(&q, now) //nolint:contextcheck // the request has the context
+		decision = g.vouch(&q, now)
 	}
 	g.credentials.take(r, v)
 	v.conclude(decision, q.evidence(), now)
 	q.endVerification(span)
 
 	switch {
-	case decision.Allow:
-		g.admit(w, &q, repl) //nolint:contextcheck // the request has the context
 	case g.ReportOnly:
-		q.visit.withdraw(r) // who would be denied has no user, and no header that names one
-		g.record(zap.InfoLevel, "would be denied", &q)
-	default:
-		return g.deny(w, &q) //nolint:contextcheck // the request has the context
-	}
-	if g.ReportOnly {
+		g.report(w, &q, repl)
 		return next.ServeHTTP(w, r)
+	case !decision.Allow:
+		return g.deny(w, &q)
 	}
-	s := v.openStream(g, w, &q)
-	defer s.close()
-	return next.ServeHTTP(s, r)
+	g.admit(w, &q, repl)
+	response := v.openStream(g, w, &q)
+	defer response.close()
+	return next.ServeHTTP(response, r)
+}
+
+// report tells what would have been decided about a request that passes in any case.
+func (g *Gate) report(w http.ResponseWriter, q *inquiry, repl *caddy.Replacer) {
+	if q.visit.decision.Allow {
+		g.admit(w, q, repl)
+		return
+	}
+	q.visit.withdraw(q.Request) // who would be denied has no user, and no header that names one
+	g.record(zap.InfoLevel, "would be denied", q)
 }
 
 func (q *inquiry) evidence() *evidence.Evidence {

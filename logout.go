@@ -133,23 +133,11 @@ func isSameOrigin(from string, r *http.Request, secure bool) bool {
 func (l *Logout) end(r *http.Request, secure bool, cookie *gateCookie) policy.Reason {
 	r = r.WithContext(context.WithoutCancel(r.Context()))
 	v := visitOf(r, r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer))
-	ended := make(map[session.ID]bool)            // false for what is not worth it
-	trouble := l.endSessions(r, v, cookie, ended) //nolint:contextcheck // the request has the context
+	ended := make(map[session.ID]bool) // false for what is not worth it
+	trouble := l.endSessions(r, v, cookie, ended)
 	for _, source := range loginSources(secure) {
 		for value := range source.values(v.header(r, source.headerName())) {
-			token := withoutProof(value)
-			key := verifier.KeyOf(token)
-			id := session.IDOf(key)
-			if _, known := ended[id]; !known { // else proven by its session, or looked at before
-				var reason policy.Reason
-				if ended[id], reason = l.accepted(r, token, key); ended[id] {
-					reason = l.revoke(r, id)
-				}
-				trouble = cmp.Or(trouble, reason)
-			}
-			if ended[id] {
-				l.service.verifier.Forget(key)
-			}
+			trouble = cmp.Or(trouble, l.endToken(r, withoutProof(value), ended))
 		}
 	}
 	if c := l.logger.Check(zap.InfoLevel, "logged out"); c != nil {
@@ -168,6 +156,21 @@ func (l *Logout) endSessions(r *http.Request, v *visit, cookie *gateCookie, ende
 			ended[s.ID] = true
 			trouble = cmp.Or(trouble, l.revoke(r, s.ID))
 		}
+	}
+	return trouble
+}
+
+// endToken revokes what a token could still open, unless its session has been revoked already.
+func (l *Logout) endToken(r *http.Request, token string, ended map[session.ID]bool) (trouble policy.Reason) {
+	key := verifier.KeyOf(token)
+	id := session.IDOf(key)
+	if _, known := ended[id]; !known {
+		if ended[id], trouble = l.accepted(r, token, key); ended[id] {
+			trouble = l.revoke(r, id)
+		}
+	}
+	if ended[id] {
+		l.service.verifier.Forget(key)
 	}
 	return trouble
 }

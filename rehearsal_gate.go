@@ -27,7 +27,6 @@ func (w *walk) gate(g *Gate, path string, next caddyhttp.Handler) caddyhttp.Hand
 			walk: w, gate: g, visit: visitOf(r, repl), request: r.Clone(r.Context()), persons: g.persons.resolve(visitOf(r, repl), repl),
 		}
 		answer, passed := newDraft(), false
-		//nolint:contextcheck // the request has the context
 		err := g.ServeHTTP(answer, r, caddyhttp.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) error {
 			passed = true
 			w.step(explain.Step{Path: path, Handler: "bws", NotReached: w.denied, Gate: x.report(nil)})
@@ -36,7 +35,6 @@ func (w *walk) gate(g *Gate, path string, next caddyhttp.Handler) caddyhttp.Hand
 		if passed {
 			return err
 		}
-		//nolint:contextcheck // the request has the context
 		w.step(explain.Step{Path: path, Handler: "bws", NotReached: w.denied, Gate: x.report(answer.sent(g, err))})
 		w.denied = true
 		return next.ServeHTTP(rw, r)

@@ -150,17 +150,17 @@ func hostOf(r *http.Request) string {
 
 // openSession returns the session that the request carries, if it is alive, or else why it is not. What does not open is as if
 // it were absent.
-func (g *Gate) openSession(q *inquiry) (*session.Session, policy.Reason) {
+func (g *Gate) openSession(q *inquiry) (s *session.Session, reason policy.Reason) {
 	if g.sessions == nil {
 		return nil, ""
 	}
 	cookie := g.sessions.cookie(q.secure)
-	value, unambiguous := cookie.find(q.visit, q.Request)
-	if value == "" && unambiguous {
+	switch value, unambiguous := cookie.find(q.visit, q.Request); {
+	case !unambiguous:
+		reason = policy.AmbiguousToken
+	case value == "":
 		return nil, ""
-	}
-	s, reason := (*session.Session)(nil), policy.AmbiguousToken
-	if unambiguous {
+	default:
 		s, reason = g.unseal(q, cookie, value)
 	}
 	if s == nil {
