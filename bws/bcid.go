@@ -11,7 +11,7 @@ import (
 const maxStorageLength = 64
 
 // ErrInvalidBCID is what [ParseBCID] returns for anything but a canonical BCID.
-var ErrInvalidBCID = errors.New("not a BCID of the form storage/partition/class")
+var ErrInvalidBCID = errors.New("not a BCID: write storage/partition/class with 32-bit numbers and no leading zeros")
 
 // BCID is a Biometric Class ID: it names one enrolled person, or with class 0 a whole partition.
 // It is comparable, and the zero value names nobody.
@@ -71,7 +71,7 @@ func (b BCID) Append(to []byte) []byte {
 	return strconv.AppendInt(to, int64(b.Class), 10)
 }
 
-// cutPart cuts s at the first separator. Without one, nothing is left, which no part of a BCID may be.
+// cutPart cuts s at the first separator. Without one, the rest is empty, which no part of a BCID may be.
 func cutPart(s string) (part, rest string) {
 	i := strings.IndexAny(s, "./")
 	if i == -1 {

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// rawServer runs answer for every connection once a request header has been read, and returns its URL. The connection is
-// closed when answer returns, at the latest at the end of the test.
+// rawServer starts a server that reads a request header from each connection and then hands the connection to answer. It closes
+// the connection when answer returns, or when the test ends. It returns the server's URL.
 func rawServer(t *testing.T, answer func(net.Conn)) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -67,7 +67,7 @@ func reset(text string) func(net.Conn) {
 	}
 }
 
-// forever writes first and then more again and again, pausing in between, until the client hangs up.
+// forever sends first, and then more again and again with pauses between, until the client hangs up.
 func forever(first, more string, pause time.Duration) func(net.Conn) {
 	return func(conn net.Conn) {
 		_, err := io.WriteString(conn, first)

@@ -1,7 +1,6 @@
 package bws
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"net/url"
@@ -86,18 +85,4 @@ func (c *Client) CloseIdleConnections() {
 	if t, ok := c.transport.(interface{ CloseIdleConnections() }); ok {
 		t.CloseIdleConnections()
 	}
-}
-
-// Result returns the outcome of the last operation performed with token. The service checks the token, including its
-// signature and that it belongs to this application (documented). Whether the token is well-formed is not looked at: see
-// [ParseToken]. The error is an [*Error]; only without one does the result mean anything.
-func (c *Client) Result(ctx context.Context, token string) (OperationResult, error) {
-	if token == "" {
-		return OperationResult{}, &Error{Kind: ErrTokenRejected, API: apiResult, detail: "it is empty and was not sent"}
-	}
-	body, err := c.get(ctx, apiResult, acceptJSON, url.Values{"access_token": {token}})
-	if err != nil {
-		return OperationResult{}, err
-	}
-	return DecodeResult(body)
 }

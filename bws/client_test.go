@@ -39,8 +39,7 @@ func newClientWith(t *testing.T, cfg Config) *Client {
 	return c
 }
 
-// wantError checks that err is an *Error of the kind and returns it. It also checks that its text tells nothing secret,
-// so each case of each test here is one for that rule as well.
+// wantError checks that err is an *Error of the kind, and that its text tells nothing secret. It returns the error.
 func wantError(t *testing.T, err, kind error) *Error {
 	t.Helper()
 	var e *Error

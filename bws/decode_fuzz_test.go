@@ -25,7 +25,7 @@ func FuzzDecodeResult(f *testing.F) {
 			return
 		}
 		keepsPromises(t, got)
-		sameToEncodingJSON(t, body, got)
+		sameAsEncodingJSON(t, body, got)
 	})
 }
 
@@ -54,8 +54,8 @@ func keepsPromises(t *testing.T, r OperationResult) {
 	}
 }
 
-// sameToEncodingJSON checks that another decoder reads the same members, each by its exact name.
-func sameToEncodingJSON(t *testing.T, body []byte, r OperationResult) {
+// sameAsEncodingJSON checks that another decoder reads the same members, each by its exact name.
+func sameAsEncodingJSON(t interface{ Fatalf(string, ...any) }, body []byte, r OperationResult) {
 	var members map[string]stdjson.RawMessage
 	if err := stdjson.Unmarshal(body, &members); err != nil {
 		t.Fatalf("encoding/json refuses it: %v", err)
@@ -75,14 +75,17 @@ func sameToEncodingJSON(t *testing.T, body []byte, r OperationResult) {
 	decode("Success", &want.Success)
 	decode("Error", &want.Error)
 	decode("Matches", &matches)
+	same := func(spelled string, b BCID) bool { return strings.ReplaceAll(spelled, ".", "/") == b.String() }
 	if want.Action != r.Action || want.Success != r.Success || want.Error != r.Error || len(matches) != len(r.Matches) ||
-		strings.ReplaceAll(bcid, ".", "/") != r.BCID.String() {
+		!same(bcid, r.BCID) {
 		t.Fatalf("encoding/json reads %+v, BCID %q, %d matches; got %+v", want, bcid, len(matches), r)
 	}
 	for i, m := range matches {
+		var person string
 		var score float64
-		if err := stdjson.Unmarshal(m["Score"], &score); err != nil || score != r.Matches[i].Score {
-			t.Fatalf("encoding/json reads the score %v, %v; got %v", score, err, r.Matches[i].Score)
+		err := errors.Join(stdjson.Unmarshal(m["BCID"], &person), stdjson.Unmarshal(m["Score"], &score))
+		if err != nil || !same(person, r.Matches[i].BCID) || score != r.Matches[i].Score {
+			t.Fatalf("encoding/json reads the match %q, %v, %v; got %+v", person, score, err, r.Matches[i])
 		}
 	}
 }

@@ -10,4 +10,7 @@
 // repeated with the same token.
 //
 // No error of this package holds a token, the secret, a URL with a query, or anything the service sent.
+//
+// Comments say how a fact about the service is known: documented by BioID, observed in other clients or in real data, or
+// inferred from both.
 package bws

@@ -13,15 +13,13 @@ import (
 // DefaultEndpoint is the public, multitenant installation of the service (documented).
 const DefaultEndpoint = "https://bws.bioid.com/extension"
 
-var errEndpoint = errors.New("endpoint: not an absolute URL with a host, give one such as " + DefaultEndpoint)
-
 // ParseEndpoint reads the URL of an installation of the service and returns its one normal form: scheme and host in lower
 // case, without the default port, path cleaned and without a trailing slash. It must be https, or http for a loopback
 // address, without user, query or fragment. Errors do not quote it, since it might hold credentials by mistake.
 func ParseEndpoint(s string) (*url.URL, error) {
 	u, err := url.Parse(s)
 	if err != nil || u.Opaque != "" || u.Hostname() == "" {
-		return nil, errEndpoint
+		return nil, errors.New("endpoint: not an absolute URL with a host, give one such as " + DefaultEndpoint)
 	}
 	switch {
 	case u.User != nil:
@@ -48,8 +46,8 @@ func ParseEndpoint(s string) (*url.URL, error) {
 	return u, nil
 }
 
-// normalHost returns host and port in lower case, without the port if it is the default. It is false for a port out of range.
-func normalHost(u *url.URL) (string, bool) {
+// normalHost returns host and port in lower case, without the default port of the scheme. It is not ok if the port is out of range.
+func normalHost(u *url.URL) (normal string, ok bool) {
 	host, port := strings.ToLower(u.Hostname()), u.Port()
 	if port != "" {
 		n, err := strconv.ParseUint(port, 10, 16)

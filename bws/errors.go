@@ -13,7 +13,7 @@ import (
 	"syscall"
 )
 
-// What a call to the service can end with other than an answer, to be told apart with [errors.Is].
+// The kinds of errors that a call to the service can end with. Tell them apart with [errors.Is].
 var (
 	// ErrNoResult means that nobody has performed the token's operation yet: status 204 (documented).
 	ErrNoResult = errors.New("no operation has been performed with this token yet")
@@ -39,8 +39,8 @@ type Error struct {
 	Status int
 	// Connect says that no connection was made, so nothing was sent and repeating the call is safe.
 	Connect bool
-	// Stale says that the call went over a connection that had served others before, and broke off without any answer: the service
-	// has closed the connection, most likely before it saw the call. Asking again is safe.
+	// Stale says that the connection had served other calls and broke off without any answer to this one. Most likely the
+	// service closed it before it saw the call, so repeating the call is safe.
 	Stale bool
 
 	detail string

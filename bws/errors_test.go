@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// Of causes that no server in a test brings about, too, nothing is told but what is known to be harmless.
+// The causes here are those that no server in a test brings about. Of them, too, the error says only what is known to be harmless.
 func TestNetworkDetail(t *testing.T) {
 	secret := errors.New("hunter2")
 	for _, test := range []struct {

@@ -2,6 +2,7 @@ package bws_test
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http/httptest"
@@ -47,7 +48,7 @@ func Example() {
 	// verification of bws/1/42 succeeded: true
 }
 
-// Only all of it together says that a person is there: no error, success, the operation, and the person.
+// It takes all four to know that it is Alice: no error, success, the operation, and the person.
 func ExampleClient_Result() {
 	service := bwstest.New(bwstest.Config{}) // stands in for the service
 	server := httptest.NewServer(service)
@@ -119,6 +120,32 @@ func ExampleClient_Token() {
 	// Output: bws/1/0 true true 2
 }
 
+// The status shows whether the service can be reached and accepts the credentials, before anybody needs a token.
+func ExampleClient_Status() {
+	server := httptest.NewServer(bwstest.New(bwstest.Config{})) // stands in for the service
+	defer server.Close()
+	client, err := bws.NewClient(bws.Config{
+		Endpoint: server.URL + bwstest.Base, AppID: bwstest.AppID, AppSecret: bwstest.AppSecret,
+	})
+	if err != nil {
+		panic(err)
+	}
+	status, err := client.Status(context.Background())
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(status.Label, status.Version)
+	for _, feature := range status.Features {
+		fmt.Println(feature.Name)
+	}
+	// Output:
+	// BWS emulator 2.3
+	// Enrollment
+	// Verification
+	// Identification
+	// LivenessDetection
+}
+
 func ExampleNewClient() {
 	_, err := bws.NewClient(bws.Config{AppID: "1001513735.bws.bioid.com"})
 	fmt.Println(err)
@@ -127,6 +154,25 @@ func ExampleNewClient() {
 	// Output:
 	// app_secret: missing, give the App-Secret that the service issued
 	// endpoint: http is for loopback addresses only, use https
+}
+
+// An installation of one's own may have a certificate that the system does not trust.
+func ExampleNewTransport() {
+	server := httptest.NewTLSServer(bwstest.New(bwstest.Config{})) // stands in for the service
+	defer server.Close()
+	authorities := x509.NewCertPool()
+	authorities.AddCert(server.Certificate())
+	client, err := bws.NewClient(bws.Config{
+		Endpoint: server.URL + bwstest.Base, AppID: bwstest.AppID, AppSecret: bwstest.AppSecret,
+		Transport: bws.NewTransport(bws.TransportConfig{RootCAs: authorities}),
+	})
+	if err != nil {
+		panic(err)
+	}
+	defer client.CloseIdleConnections()
+	_, err = client.Status(context.Background())
+	fmt.Println(err)
+	// Output: <nil>
 }
 
 // Nobody has checked the signature: claims may be a reason to deny early, and never one to allow.
@@ -157,7 +203,7 @@ func ExampleParseBCID() {
 	fmt.Println(err)
 	// Output:
 	// bioid/9876/12345 bioid 9876 12345 true
-	// not a BCID of the form storage/partition/class
+	// not a BCID: write storage/partition/class with 32-bit numbers and no leading zeros
 }
 
 // Parts are compared one by one: partition 1 is not the beginning of partition 12.

@@ -54,8 +54,7 @@ func (c *Client) get(ctx context.Context, api, accept string, query url.Values) 
 	return body, nil
 }
 
-// request returns a GET request of one part of the API. It is put together by hand since the error of a constructor
-// would quote the URL.
+// request returns a GET request of one part of the API. It does without http.NewRequest, whose error would quote the URL.
 func (c *Client) request(ctx context.Context, api, accept string, query url.Values) *http.Request {
 	u := *c.endpoint
 	u.Path += "/" + api
@@ -72,7 +71,7 @@ func (c *Client) request(ctx context.Context, api, accept string, query url.Valu
 	return r.WithContext(ctx)
 }
 
-// discard finishes with an answer. A short rest is read, because a connection is used again only after its end.
+// discard closes the body of an answer. It reads a short rest first: only at the end of the body can the connection be used again.
 func discard(res *http.Response) {
 	// The body of a 101 is the connection itself, which no deadline guards any more.
 	if res.StatusCode != http.StatusSwitchingProtocols {
@@ -95,7 +94,7 @@ func isJSON(h http.Header) bool {
 	return !ok || strings.EqualFold(charset, "utf-8")
 }
 
-// progress records how far an exchange got, which the errors of net/http do not tell.
+// progress records how far an exchange got. The errors of net/http do not tell.
 type progress struct {
 	asked, connected, reused, answered atomic.Bool
 }

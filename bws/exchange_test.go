@@ -213,8 +213,8 @@ func TestGoAwayIsTransparent(t *testing.T) {
 	}
 }
 
-// TestStaleConnection makes sure that a call is told apart that only met a connection's end: of the calls that break off without an
-// answer, those on a connection that had served others. With HTTP/1.1 Go repeats them by itself.
+// TestStaleConnection makes sure that Stale is said of calls that break off without an answer if the connection had served others
+// before, and only then. It takes HTTP/2: with HTTP/1.1 Go repeats such calls by itself.
 func TestStaleConnection(t *testing.T) {
 	var breaks atomic.Bool
 	var server *httptest.Server

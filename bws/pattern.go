@@ -2,14 +2,14 @@ package bws
 
 import (
 	"errors"
-	"strings"
+	"strconv"
 )
 
 // ErrInvalidPattern is what [ParsePattern] returns for a pattern that could never match a person.
 var ErrInvalidPattern = errors.New("not a BCID pattern: write storage/partition/class with 32-bit numbers, " +
 	"no leading zeros and a class other than 0, or * for a part")
 
-// Pattern matches BCIDs part by part: each part is either exactly one value or any. The zero value matches nobody.
+// Pattern matches BCIDs part by part: each part allows one value or any. The zero value matches nobody.
 type Pattern struct {
 	bcid                               BCID
 	anyStorage, anyPartition, anyClass bool
@@ -23,7 +23,7 @@ func ParsePattern(s string) (Pattern, error) {
 	return PatternOf(storage, partition, class)
 }
 
-// PatternOf is [ParsePattern] for parts that are known one by one.
+// PatternOf is [ParsePattern] for the three parts by themselves.
 func PatternOf(storage, partition, class string) (Pattern, error) {
 	var p Pattern
 	if p.anyStorage = storage == "*"; !p.anyStorage {
@@ -49,7 +49,7 @@ func PatternOf(storage, partition, class string) (Pattern, error) {
 // PatternFor returns the pattern that matches exactly one person.
 func PatternFor(person BCID) Pattern { return Pattern{bcid: person} }
 
-// Match reports whether p covers b. Only a BCID of a person is ever covered: neither the zero value nor class 0 is.
+// Match reports whether p matches b. It matches persons only: neither the zero BCID nor a whole partition.
 func (p Pattern) Match(b BCID) bool {
 	return b.IsPerson() &&
 		(p.anyStorage || p.bcid.Storage == b.Storage) &&
@@ -65,15 +65,13 @@ func (p Pattern) BCID() (BCID, bool) {
 
 // String returns the pattern in the notation of [ParsePattern].
 func (p Pattern) String() string {
-	parts := strings.Split(BCID{Storage: "*", Partition: p.bcid.Partition, Class: p.bcid.Class}.String(), "/")
-	if !p.anyStorage {
-		parts[0] = p.bcid.Storage
+	part := func(wild bool, value string) string {
+		if wild {
+			return "*"
+		}
+		return value
 	}
-	if p.anyPartition {
-		parts[1] = "*"
-	}
-	if p.anyClass {
-		parts[2] = "*"
-	}
-	return strings.Join(parts, "/")
+	return part(p.anyStorage, p.bcid.Storage) + "/" +
+		part(p.anyPartition, strconv.Itoa(int(p.bcid.Partition))) + "/" +
+		part(p.anyClass, strconv.Itoa(int(p.bcid.Class)))
 }

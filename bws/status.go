@@ -28,7 +28,7 @@ type Feature struct {
 	Partitions string
 }
 
-// Status asks the service about itself. That costs nothing and tells whether it accepts the credentials.
+// Status asks the service about itself. The call is free, and shows whether the service accepts the credentials.
 // The error is an [*Error].
 func (c *Client) Status(ctx context.Context) (ServiceStatus, error) {
 	body, err := c.get(ctx, apiStatus, acceptJSON, nil)

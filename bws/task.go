@@ -1,7 +1,6 @@
 package bws
 
-// Task is the bit set in a token's task claim: which operation the token permits, under which conditions.
-// The bits are documented by the service.
+// Task is the set of bits in a token's task claim: which operation the token permits, and under which conditions (documented).
 type Task int32
 
 // The bits of a task. The operation is one of the kinds; the rest are conditions.
@@ -47,7 +46,7 @@ func (t Task) Action() (Action, bool) {
 	return "", false
 }
 
-// LiveDetection reports whether the task demands live detection; a task that is nothing else counts (inferred).
+// LiveDetection reports whether the task demands live detection, as a liveness detection does by itself (inferred).
 func (t Task) LiveDetection() bool { return t&TaskLiveDetect != 0 || t.Kind() == TaskLiveOnly }
 
 // Challenge reports whether the task demands challenge-response.

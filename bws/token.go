@@ -75,10 +75,11 @@ var strictBase64 = base64.RawURLEncoding.Strict()
 // before the year 10000. Both are strict JSON objects; claims of a wrong type are errors, claims it does not know are ignored.
 // The error is always [ErrMalformedToken].
 func ParseToken(token string) (UnverifiedClaims, error) {
-	// The base64 decoder skips line breaks.
+	// The base64 decoder would skip line breaks.
 	if len(token) > MaxTokenLength || strings.ContainsAny(token, "\r\n") {
 		return UnverifiedClaims{}, ErrMalformedToken
 	}
+	// A part that is missing comes out empty, a fourth one leaves a dot in the signature: neither decodes.
 	encodedHeader, rest, _ := strings.Cut(token, ".")
 	encodedPayload, encodedSignature, _ := strings.Cut(rest, ".")
 

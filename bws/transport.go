@@ -14,12 +14,13 @@ const (
 	// idleConns bounds the connections kept open to the service, the only host the transport ever talks to.
 	idleConns = 64
 	idleTime  = 90 * time.Second
-	// connectTime bounds dialing and the TLS handshake, each. Go lets both run on after the call that wanted the
-	// connection has reached its deadline, for the next call to use.
+	// connectTime bounds dialing, and the TLS handshake again. Both go on for the next call when the call that wanted the
+	// connection has reached its deadline.
 	connectTime = 10 * time.Second
 	// maxResponseHeader bounds the header of an answer, informational ones included.
 	maxResponseHeader = 16 << 10
-	// With HTTP/2, one dead connection would take all calls along until the system notices, which takes minutes.
+	// With HTTP/2 all calls share a connection. Without pings, one that is dead would hold up all of them until the system
+	// notices, which takes minutes.
 	pingAfter   = 15 * time.Second
 	pingTimeout = 5 * time.Second
 )
@@ -54,8 +55,8 @@ func NewTransport(cfg TransportConfig) *http.Transport {
 	return t
 }
 
-// dial opens a connection. A resolver has those who look for the same name at once share a lookup, and one that began while name
-// servers were silent would keep calls waiting that come after. So each has its own.
+// dial opens a connection, with a resolver of its own. A shared one would merge lookups of the same name: calls would wait for a
+// lookup that began while the name servers were silent, even though they answer again.
 func dial(ctx context.Context, network, address string) (net.Conn, error) {
 	usual := net.DefaultResolver
 	dialer := net.Dialer{

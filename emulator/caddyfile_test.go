@@ -49,7 +49,7 @@ func TestUnmarshalCaddyfileErrors(t *testing.T) {
 		{"app_secret with two values", "app_secret hush hush", "app_secret takes exactly one value; write one, at Testfile:2"},
 		{"enrolled without a value", "enrolled", "enrolled names nobody; give at least one BCID, at Testfile:2"},
 		{"enrolled twice", "enrolled bws/1/42\nenrolled bws/1/43", "enrolled is given twice; list everybody in one line, at Testfile:3"},
-		{"enrolled rubbish", "enrolled bws/1/42 bob", `enrolled: "bob" is not a BCID of the form storage/partition/class; correct it, at Testfile:2`},
+		{"enrolled rubbish", "enrolled bws/1/42 bob", `enrolled: "bob" is not a BCID: write storage/partition/class with 32-bit numbers and no leading zeros, at Testfile:2`},
 		{"enrolled partition", "enrolled bws/1/0", `enrolled: "bws/1/0" is a whole partition; give a class other than 0, at Testfile:2`},
 		{"unknown option", "secret hush", `unknown option "secret": use one of app_id, app_secret, enrolled, at Testfile:2`},
 	}

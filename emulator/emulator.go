@@ -142,7 +142,7 @@ func resolve(option, value string) (string, error) {
 func parsePerson(s string) (bws.BCID, error) {
 	person, err := bws.ParseBCID(s)
 	if err != nil {
-		return bws.BCID{}, fmt.Errorf("enrolled: %q is %v; correct it", s, err)
+		return bws.BCID{}, fmt.Errorf("enrolled: %q is %v", s, err)
 	}
 	if !person.IsPerson() {
 		return bws.BCID{}, fmt.Errorf("enrolled: %q is a whole partition; give a class other than 0", s)

@@ -41,7 +41,7 @@ func TestTokenRefusals(t *testing.T) {
 	}{
 		"no bcid":             {nil, "--bcid is missing"},
 		"an empty bcid":       {[]string{"--bcid", ""}, "--bcid is missing"},
-		"no person":           {[]string{"--bcid", "alice"}, "--bcid: not a BCID of the form storage/partition/class"},
+		"no person":           {[]string{"--bcid", "alice"}, "--bcid: not a BCID: write storage/partition/class"},
 		"a partition":         {[]string{"--bcid", "bws/1/0"}, "--bcid: class 0 is a whole partition"},
 		"someone alive":       {[]string{"--bcid", "bws/1/42", "--task", "livenessdetection"}, "--bcid: a liveness detection is about nobody"},
 		"an unknown task":     {[]string{"--bcid", "bws/1/42", "--task", "Verify"}, "--task: use verify"},

@@ -25,10 +25,10 @@ var taskNames = map[Task]string{
 	TaskLiveOnly: "livenessdetection",
 }
 
-// Token asks the service for a token, which is good for about ten minutes (documented). Whoever holds it may perform the
-// operation: a token to enroll someone, or to verify that somebody is a person, is for that person only.
-// A request that makes no sense is refused without asking. Any other error is an [*Error]; if the service refuses the
-// parameters with status 400, its kind is [ErrInvalidResponse], since [ErrTokenRejected] is about a token somebody presented.
+// Token asks the service for a token, which is good for about ten minutes (documented). Whoever holds the token may perform the
+// operation: give it to the person it is about, and to nobody else.
+// A request that makes no sense is refused without asking the service. Any other error is an [*Error]; if the service refuses
+// the parameters with status 400, its kind is [ErrInvalidResponse], since [ErrTokenRejected] is about a token that was presented.
 func (c *Client) Token(ctx context.Context, req TokenRequest) (string, error) {
 	query, err := req.query()
 	if err != nil {
@@ -49,7 +49,7 @@ func (c *Client) Token(ctx context.Context, req TokenRequest) (string, error) {
 	return token, nil
 }
 
-// query returns the parameters for all of r, the defaults of the service included.
+// query returns the parameters that say all of r, also where they are what the service would assume.
 func (r TokenRequest) query() (url.Values, error) {
 	const known = TaskKindMask | TaskTriesMask | TaskLiveDetect | TaskChallenge | TaskAutoEnroll
 	name, ok := taskNames[r.Task.Kind()]

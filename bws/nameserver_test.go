@@ -11,7 +11,7 @@ import (
 	"github.com/caddy-bws/caddy-bws/internal/dnstest"
 )
 
-// A name server that comes back is as good as new, at once: a lookup that still waits for it keeps no other call waiting.
+// A name server that is back serves new calls at once, though an older lookup still waits for its answer.
 func TestNameServerThatComesBack(t *testing.T) {
 	names := dnstest.Start(t)
 	usual := net.DefaultResolver
