@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -48,7 +49,7 @@ type Emulator struct {
 	Enrolled []string `json:"enrolled,omitempty"`
 
 	service *service
-	key     serviceKey
+	release func() error
 }
 
 // CaddyModule returns the Caddy module information.
@@ -89,19 +90,21 @@ func (e *Emulator) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	e.service, e.key = value.(*service), key
+	e.service = value.(*service)
+	e.release = sync.OnceValue(func() error {
+		_, err := services.Delete(key)
+		return err
+	})
 	ctx.Logger().Warn("this is an emulator of BWS, for development only: whoever can reach it chooses the outcome of every operation")
 	return nil
 }
 
-// Cleanup lets go of the emulated service.
+// Cleanup lets go of the emulated service, which still answers requests that are under way.
 func (e *Emulator) Cleanup() error {
-	if e.service == nil {
+	if e.release == nil {
 		return nil
 	}
-	e.service = nil
-	_, err := services.Delete(e.key)
-	return err
+	return e.release()
 }
 
 // ServeHTTP answers requests to the emulated service.

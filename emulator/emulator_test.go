@@ -174,7 +174,7 @@ func TestStateSurvivesReloads(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	key := before.key
+	key := keyOf("reload", "hush", []bws.BCID{request.BCID})
 	after, unloadAfter, err := load(t, config)
 	if err != nil {
 		t.Fatal(err)
@@ -200,6 +200,27 @@ func TestStateSurvivesReloads(t *testing.T) {
 	unloadAfter()
 	if n, exists := services.References(key); exists {
 		t.Errorf("%d references are left after the last configuration is gone", n)
+	}
+}
+
+// Requests that Caddy does not wait for any longer are answered all the same.
+func TestRequestsOutliveTheConfiguration(t *testing.T) {
+	e, unload, err := load(t, `{"app_id":"late","app_secret":"hush"}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := newClient(t, serve(t, e), "late", "hush")
+	unloaded := make(chan struct{})
+	go func() {
+		defer close(unloaded)
+		unload()
+	}()
+	if _, err := client.Status(t.Context()); err != nil {
+		t.Errorf("meanwhile: %v", err)
+	}
+	<-unloaded
+	if _, err := client.Status(t.Context()); err != nil {
+		t.Errorf("after the end of the configuration: %v", err)
 	}
 }
 
