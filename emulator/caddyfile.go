@@ -8,7 +8,7 @@ import (
 
 func init() {
 	httpcaddyfile.RegisterHandlerDirective("bws_emulator", parseCaddyfile)
-	// It answers by itself, as respond does, but leaves most of the site to it.
+	// Like respond it answers by itself, but only below its own paths: respond may serve the rest of the site.
 	httpcaddyfile.RegisterDirectiveOrder("bws_emulator", httpcaddyfile.Before, "respond")
 }
 
@@ -45,11 +45,12 @@ func (e *Emulator) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			return err
 		}
 	}
+	// Provision checks this, too, but cannot tell the line.
 	if e.AppID == "" {
-		return d.Err("app_id is missing; give the one that the services under test have")
+		return d.WrapErr(missing("app_id"))
 	}
 	if e.AppSecret == "" {
-		return d.Err("app_secret is missing; give the one that the services under test have")
+		return d.WrapErr(missing("app_secret"))
 	}
 	return nil
 }

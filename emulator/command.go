@@ -26,13 +26,13 @@ func init() {
 // secretVariable is the variable of the environment that may hold the App-Secret.
 const secretVariable = "BWS_APP_SECRET"
 
-// emulateOptions are what the emulator is started with.
+// emulateOptions are the flags of the command.
 type emulateOptions struct {
 	listen, appID, secretFile string
 	enrolled                  []string
 }
 
-// emulateCommand is `caddy bws emulate`.
+// emulateCommand returns the command `caddy bws emulate`.
 func emulateCommand() *cobra.Command {
 	var o emulateOptions
 	cmd := &cobra.Command{
@@ -115,7 +115,7 @@ func (o *emulateOptions) secret() (string, error) {
 		return os.Getenv(secretVariable), nil
 	}
 	text, err := cli.ReadFile("app-secret-file", o.secretFile)
-	// As Caddy's {file.*}, of which one line break is no part.
+	// Caddy's {file.*} leaves out one line break at the end, and the service under test reads the file with it.
 	return strings.TrimSuffix(strings.TrimSuffix(text, "\n"), "\r"), err
 }
 

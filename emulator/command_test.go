@@ -14,7 +14,7 @@ import (
 	"github.com/caddy-bws/caddy-bws/bws"
 )
 
-// emulate runs the command until the test ends it, and returns what it has printed by then.
+// emulate runs the command and returns what it has printed. A command that does not end by itself is ended.
 func emulate(t *testing.T, args ...string) (out, errs string, err error) {
 	t.Helper()
 	ctx, stop := context.WithTimeout(t.Context(), 10*time.Second)
@@ -113,7 +113,7 @@ func TestEmulate(t *testing.T) {
 	}
 }
 
-// printed hands over the first that is written to it.
+// printed hands over the first text that is written to it.
 type printed struct{ first chan string }
 
 func newPrinted() *printed { return &printed{make(chan string, 1)} }

@@ -21,7 +21,7 @@ func init() {
 	caddy.RegisterModule(Emulator{})
 }
 
-// services holds the emulated services, so that tokens and results survive reloads of the configuration.
+// services are the emulated services. They live in a pool, so that tokens and results survive reloads of the configuration.
 var services = caddy.NewUsagePool()
 
 // Emulator is a handler that answers as the BioID Web Service does, without any biometrics, **for development only**. Anyone who
@@ -117,10 +117,10 @@ func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyh
 	return next.ServeHTTP(w, r)
 }
 
-// service is an emulated service in the pool. It holds nothing that must be released.
+// service is an emulated service in the pool.
 type service struct{ *bwstest.Service }
 
-// Destruct implements caddy.Destructor.
+// Destruct implements caddy.Destructor. There is nothing to release.
 func (*service) Destruct() error { return nil }
 
 // serviceKey stands for the options of an emulator, of which one is secret.
@@ -137,9 +137,13 @@ func resolve(option, value string) (string, error) {
 		return "", fmt.Errorf("%s: %v", option, err)
 	}
 	if resolved == "" {
-		return "", errors.New(option + " is missing; give the one that the services under test have")
+		return "", missing(option)
 	}
 	return resolved, nil
+}
+
+func missing(option string) error {
+	return errors.New(option + " is missing; give the one that the services under test have")
 }
 
 func parsePerson(s string) (bws.BCID, error) {
