@@ -65,7 +65,7 @@ var (
 )
 
 func (s *Service) serveUpload(w http.ResponseWriter, r *http.Request) {
-	// The token is looked at before the body is read, and again when the sample counts.
+	// First check the token, so that nobody without one can send ten megabytes. It is checked again when the sample counts.
 	if !s.withOperation(w, r, func(*operation) error { return nil }) {
 		return
 	}
@@ -137,7 +137,7 @@ type taskResult struct {
 	Matches []taskMatch   `json:",omitzero"`
 }
 
-// taskMatch is a candidate there, in another form than on /result (documented).
+// taskMatch is a candidate in a taskResult, which has another form than on /result (documented).
 type taskMatch struct {
 	Score     float64
 	Storage   string

@@ -11,16 +11,16 @@ import (
 	"strconv"
 )
 
-// The paths of the capture page, as in https://www.bioid.com/bws/performtask (documented). Both show the same page, which expects
-// access_token and return_url, and takes state and skipintro=true. Any prefix before them is ignored. From the newer path the
-// browser goes back with skipintro as well, from the older one without it, as BioID's page did until 2020 (documented; which of
-// its paths does what today is unknown).
+// The paths of the capture page, as in https://www.bioid.com/bws/performtask (documented). Any prefix before them is ignored. Both
+// show the same page, which expects access_token and return_url, and takes state and skipintro=true. From the newer path, UUI, the
+// browser goes back with skipintro; from the older one without it, as BioID's page did until 2020 (documented; what its paths do
+// today is unknown).
 const (
 	PerformTask = "/bws/performtask"
 	UUI         = "/bws/uui"
 )
 
-// Embedded, they make the page a single document.
+// They are embedded into the page, so that it is a single document.
 var (
 	//go:embed capture.html
 	captureMarkup string
@@ -42,9 +42,9 @@ type capturePage struct {
 // emulatedPage is the page of a Service, which is next to the API.
 var emulatedPage = newCapturePage(".."+Base, "'self'", true)
 
-// CapturePage returns the capture page for the API at endpoint, such as https://bws.bioid.com/extension, of which it uses only
-// what BWS has. It must be served with https or on the loopback interface, or else browsers give it no camera. It panics if
-// endpoint is no absolute URL.
+// CapturePage returns the capture page for the API at endpoint, such as https://bws.bioid.com/extension. The page uses nothing that
+// only the emulator has, so endpoint may be the real service. Serve it with https or on the loopback interface: anywhere else
+// browsers give it no camera. CapturePage panics if endpoint is no absolute URL.
 func CapturePage(endpoint string) http.Handler {
 	u := must(url.Parse(endpoint))
 	if u.Scheme == "" || u.Host == "" {

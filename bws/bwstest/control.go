@@ -55,27 +55,18 @@ func (s *Service) serveOutcome(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
+// choose makes the outcome that the body describes the next one.
 func (s *Service) choose(body []byte) error {
 	var c choice
 	if err := json.Unmarshal(body, &c, json.RejectUnknownMembers(true)); err != nil {
 		return errors.New(`the body is not JSON with "token" or "bcid", "success", and optionally "error" and "matches"`)
 	}
-	if c.Success == nil {
-		return errors.New(`"success" is missing`)
+	o, err := c.outcome()
+	if err != nil {
+		return err
 	}
 	if (c.Token == "") == (c.BCID == "") {
 		return errors.New(`either "token" or "bcid" says whose operation it is`)
-	}
-	o := Outcome{Success: *c.Success, Error: c.Error}
-	if c.Matches != nil {
-		o.Matches = make([]bws.Match, len(c.Matches))
-	}
-	for i, m := range c.Matches {
-		candidate, err := bws.ParseBCID(m.BCID)
-		if err != nil {
-			return errors.New(`"bcid" of a match is ` + err.Error())
-		}
-		o.Matches[i] = bws.Match{BCID: candidate, Score: m.Score}
 	}
 	next := pending{outcome: o}
 	s.mu.Lock()
@@ -95,4 +86,23 @@ func (s *Service) choose(body []byte) error {
 	}
 	s.enqueue(next)
 	return nil
+}
+
+// outcome returns the outcome that c describes.
+func (c *choice) outcome() (Outcome, error) {
+	if c.Success == nil {
+		return Outcome{}, errors.New(`"success" is missing`)
+	}
+	o := Outcome{Success: *c.Success, Error: c.Error}
+	if c.Matches != nil {
+		o.Matches = make([]bws.Match, len(c.Matches))
+	}
+	for i, m := range c.Matches {
+		candidate, err := bws.ParseBCID(m.BCID)
+		if err != nil {
+			return Outcome{}, errors.New(`"bcid" of a match is ` + err.Error())
+		}
+		o.Matches[i] = bws.Match{BCID: candidate, Score: m.Score}
+	}
+	return o, nil
 }

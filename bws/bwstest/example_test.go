@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"time"
 
@@ -51,6 +52,24 @@ func ExampleNewServer() {
 	// 2 calls
 }
 
+// With TLS, clients must trust the certificate that the server has made for itself.
+func ExampleNewTLSServer() {
+	t := new(cleanup) // in a test, its *testing.T
+	defer t.run()
+	service := bwstest.NewTLSServer(t, bwstest.Config{})
+	client, err := bws.NewClient(bws.Config{
+		Endpoint: service.URL, AppID: bwstest.AppID, AppSecret: bwstest.AppSecret,
+		Transport: bws.NewTransport(bws.TransportConfig{RootCAs: service.CertPool()}),
+	})
+	if err != nil {
+		panic(err)
+	}
+	defer client.CloseIdleConnections()
+	_, err = client.Status(context.Background())
+	fmt.Println(err)
+	// Output: <nil>
+}
+
 // The service is a handler: put it wherever a program serves HTTP.
 func ExampleNew() {
 	service := bwstest.New(bwstest.Config{AppID: "demo", AppSecret: "demo-secret"})
@@ -88,6 +107,34 @@ func ExampleService_Script() {
 	// true
 	// true
 	// true
+}
+
+// A token may say anything, to see how the service judges it.
+func ExampleService_Mint() {
+	service := bwstest.New(bwstest.Config{})
+	server := httptest.NewServer(service)
+	defer server.Close()
+	client, err := bws.NewClient(bws.Config{Endpoint: server.URL + bwstest.Base, AppID: bwstest.AppID, AppSecret: bwstest.AppSecret})
+	if err != nil {
+		panic(err)
+	}
+	ended := service.Mint(map[string]any{"app": bwstest.AppID, "task": bwstest.DefaultTask, "bcid": "bws/1/42", "nbf": 1, "exp": 2})
+	_, err = client.Result(context.Background(), ended)
+	fmt.Println(err)
+	// Output: bws result: the service rejects the token (status 400)
+}
+
+// The page needs no emulator: it can take people through operations of the real service.
+func ExampleCapturePage() {
+	page := httptest.NewServer(bwstest.CapturePage("https://bws.bioid.com/extension"))
+	defer page.Close()
+	response, err := http.Get(page.URL + bwstest.PerformTask)
+	if err != nil {
+		panic(err)
+	}
+	defer response.Body.Close()
+	fmt.Println(response.Status, response.Header.Get("Content-Type"))
+	// Output: 200 OK text/html; charset=utf-8
 }
 
 // The clock of a service can be set, so that a test need not wait for a token to end.

@@ -28,7 +28,7 @@ type tokens struct {
 
 func newTokens() tokens { return tokens{byKey: make(map[tokenKey]*operation)} }
 
-// operation returns what is known of a token with these claims.
+// operation returns what is remembered of a token with these claims, and begins to remember it if nothing is.
 func (t *tokens) operation(token string, c claims, now time.Time) *operation {
 	key := keyOf(token)
 	if op, ok := t.byKey[key]; ok {

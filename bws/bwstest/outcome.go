@@ -15,13 +15,13 @@ const (
 	bestScore     = 0.9
 )
 
-// Outcome is how a biometric operation ends. It is reported as it is, even if it contradicts itself.
+// Outcome is how a biometric operation ends. The service reports it even if it contradicts itself.
 type Outcome struct {
 	// Success says that the person was recognized, enrolled, or alive, or that the search was performed.
 	Success bool
-	// Error is the reason of a failure. A failed verification without any means: not recognized.
+	// Error is the reason of a failure. A verification that fails without one did not recognize the person.
 	Error bws.ErrorCode
-	// BCID and Action replace what the result would report by the token. The zero values replace nothing.
+	// BCID and Action are reported in place of those of the token, unless they are zero.
 	BCID   bws.BCID
 	Action bws.Action
 	// Matches are the candidates of an identification. Nil stands for the enrolled people of the partition if Success, an empty
@@ -61,8 +61,8 @@ func (s *Service) Perform(token string, o Outcome) {
 	s.conclude(s.own(token), o)
 }
 
-// Next makes the next operations with the token end so, one after the other. Further ones end by themselves again. It panics if
-// the service has not signed the token. Outcomes for a token come before those for the person.
+// Next makes the next operations with the token end like this, one outcome each. Later ones end by themselves again. Outcomes for a
+// token come before those for its person. Next panics if the service has not signed the token.
 func (s *Service) Next(token string, outcomes ...Outcome) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -72,8 +72,8 @@ func (s *Service) Next(token string, outcomes ...Outcome) {
 	}
 }
 
-// NextFor makes the next operations with tokens for person end so, one after the other. The person of an identification is the
-// partition, class 0.
+// NextFor makes the next operations with tokens for the person end like this, one outcome each. For identifications, person is the
+// partition, with class 0.
 func (s *Service) NextFor(person bws.BCID, outcomes ...Outcome) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -82,7 +82,7 @@ func (s *Service) NextFor(person bws.BCID, outcomes ...Outcome) {
 	}
 }
 
-// Enroll makes the service know the person. In an identification those enrolled earlier score higher.
+// Enroll makes the service know the person. In an identification, whoever was enrolled earlier scores higher.
 func (s *Service) Enroll(person bws.BCID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -11,20 +11,20 @@ import (
 	"time"
 )
 
-// Answer is what the service sends instead of its own answer, for faults and forgeries of any kind.
+// Answer is what the service sends in place of its own answer. It can be any fault or forgery.
 type Answer struct {
 	// Status of the answer. Default: 200.
 	Status int
-	// Header is added to the answer. The Content-Type is application/json if it is not set here; set to nil, it is left out.
+	// Header is added to the answer. Without a Content-Type here it is application/json; a Content-Type of nil is left out.
 	Header http.Header
-	// Body is sent as it is. A body that the status does not allow breaks the connection; it takes Raw to send one.
+	// Body is sent as it is. If the status allows no body, it breaks the connection: use Raw to send one all the same.
 	Body []byte
 	// Delay is waited before anything is sent.
 	Delay time.Duration
 	// Drip is waited between the bytes of Body, or of Raw.
 	Drip time.Duration
-	// Raw, if not nil, is written to the connection as it is, status line and all, and then the connection is closed. It needs
-	// HTTP/1.1. Empty, it closes the connection without an answer.
+	// Raw, if not nil, is the whole answer with its status line. It is written to the connection, which is then closed. An empty
+	// one closes the connection without an answer. It needs HTTP/1.1.
 	Raw []byte
 	// Hang never answers: it waits until the client goes away.
 	Hang bool
@@ -39,7 +39,7 @@ type Request struct {
 	Header   http.Header
 }
 
-// script is what the service has been told to answer, and what it has been asked. The zero value is ready to use.
+// script is what the service has been told to answer, and what it has been asked.
 type script struct {
 	mu    sync.Mutex
 	paths map[string]*scriptedPath
@@ -52,13 +52,13 @@ type scriptedPath struct {
 	last    Request
 }
 
-// Script makes the next calls to the path, such as "/result", get these answers, in this order. After that the service answers
-// by itself again. It panics if there is no such path.
+// Script sets the answers to the next calls to a path such as "/result", one each. After them the service answers by itself
+// again. Script panics if there is no such path.
 func (s *Service) Script(path string, answers ...Answer) {
 	s.script.edit(path, func(p *scriptedPath) { p.answers = append(p.answers, answers...) })
 }
 
-// ScriptAlways makes all calls to the path get this answer, once those of Script are used up.
+// ScriptAlways sets the answer to all calls to a path that [Service.Script] has no answer left for.
 func (s *Service) ScriptAlways(path string, a Answer) {
 	s.script.edit(path, func(p *scriptedPath) { p.always = &a })
 }
@@ -69,7 +69,7 @@ func (s *Service) Calls(path string) (n int) {
 	return n
 }
 
-// LastRequest returns what the path has been called with most recently, and the zero value if it has not been.
+// LastRequest returns the latest request to the path, and the zero value if there was none.
 func (s *Service) LastRequest(path string) (last Request) {
 	s.script.edit(path, func(p *scriptedPath) { last = p.last })
 	return last
@@ -122,7 +122,7 @@ func (s *script) next(path string, r *http.Request) (a Answer, scripted bool) {
 
 // send answers r with a.
 func (a Answer) send(w http.ResponseWriter, r *http.Request) {
-	// The server notices that a client goes away only when the body has been read.
+	// Only when the body has been read does net/http notice that the client goes away.
 	_, _ = io.Copy(io.Discard, r.Body)
 	ctx := r.Context()
 	if a.Hang {
@@ -141,7 +141,7 @@ func (a Answer) send(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(a.Status)
 	}
 	if !a.drip(ctx, w, a.Body, http.NewResponseController(w).Flush) {
-		// To return would make a shorter answer of it, complete and in good form.
+		// Returning would end the answer properly, so that it looked complete.
 		panic(http.ErrAbortHandler)
 	}
 }

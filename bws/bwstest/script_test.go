@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -144,13 +145,16 @@ func TestBrokenAnswers(t *testing.T) {
 	}
 }
 
+// endless are answers that take longer than any test waits.
+var endless = map[string]bwstest.Answer{
+	"hang":  {Hang: true},
+	"delay": {Delay: time.Hour},
+	"drip":  {Body: []byte("slow"), Drip: time.Hour},
+}
+
 // What never answers ends as soon as the client gives up.
 func TestClientGivesUp(t *testing.T) {
-	for name, answer := range map[string]bwstest.Answer{
-		"hang":  {Hang: true},
-		"delay": {Delay: time.Hour},
-		"drip":  {Body: []byte("slow"), Drip: time.Hour},
-	} {
+	for name, answer := range endless {
 		t.Run(name, func(t *testing.T) {
 			s := bwstest.New(bwstest.Config{})
 			s.Script("/upload", answer)
@@ -185,11 +189,7 @@ func TestClientGivesUp(t *testing.T) {
 
 // An answer that was broken off must not look complete, even if the connection is still good.
 func TestBrokenOffAnswer(t *testing.T) {
-	for name, answer := range map[string]bwstest.Answer{
-		"hang":  {Hang: true},
-		"delay": {Delay: time.Hour},
-		"drip":  {Body: []byte("slow"), Drip: time.Hour},
-	} {
+	for name, answer := range endless {
 		t.Run(name, func(t *testing.T) {
 			s := bwstest.New(bwstest.Config{})
 			s.Script("/upload", answer)
@@ -209,12 +209,9 @@ func TestBrokenOffAnswer(t *testing.T) {
 
 // What never answers does not keep the server from closing.
 func TestServerCloses(t *testing.T) {
-	for name, answer := range map[string]bwstest.Answer{
-		"hang":  {Hang: true},
-		"delay": {Delay: time.Hour},
-		"drip":  {Body: []byte("slow"), Drip: time.Hour},
-		"raw":   {Raw: []byte("slow"), Drip: time.Hour},
-	} {
+	answers := maps.Clone(endless)
+	answers["raw"] = bwstest.Answer{Raw: []byte("slow"), Drip: time.Hour}
+	for name, answer := range answers {
 		t.Run(name, func(t *testing.T) {
 			s := bwstest.NewServer(t, bwstest.Config{})
 			s.Script("/upload", answer)

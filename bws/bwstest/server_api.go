@@ -16,7 +16,7 @@ import (
 // authenticate reports whether r carries the application's credentials, and refuses it otherwise.
 func (s *Service) authenticate(w http.ResponseWriter, r *http.Request) bool {
 	id, secret, _ := r.BasicAuth()
-	// Both are always compared, so that the time says nothing about either.
+	// Both are always compared, so that the time taken does not tell which of them is wrong.
 	sameID, sameSecret := equal(id, s.cfg.AppID), equal(secret, s.cfg.AppSecret)
 	if sameID && sameSecret {
 		return true

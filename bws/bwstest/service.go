@@ -1,11 +1,3 @@
-// Package bwstest emulates the BioID Web Service, for tests and for trying things out without a camera or an account.
-//
-// The [Service] speaks the protocol of the BWS Web API as far as it is known: tokens, uploads, the biometric operations and
-// their results, with the same statuses and bodies, and the page that takes a person through them. It has no biometrics: whoever
-// is enrolled is recognized, and tests, or buttons on the page, choose every other outcome, delay, or broken answer. Nothing is
-// kept on disk, and everything kept in memory is bounded.
-//
-// It decides about nobody's identity and must never stand where a real service is expected.
 package bwstest
 
 import (
@@ -34,11 +26,11 @@ type Config struct {
 	AppSecret string
 	// Label is how the service names itself on /status. Default: "BWS emulator".
 	Label string
-	// Storage and Partition are what /status reports as the application's own. Tokens are issued for any other as well.
+	// Storage and Partition are what /status reports as the application's own. Tokens are issued for others as well.
 	// Default: bws and 1.
 	Storage   string
 	Partition int32
-	// Now is the service's clock, for tokens only: scripted delays take real time. Default: [time.Now].
+	// Now is the clock that tokens are issued and judged by. Scripted delays take real time. Default: [time.Now].
 	Now func() time.Time
 }
 
@@ -54,7 +46,7 @@ type Service struct {
 	enrolled []bws.BCID
 }
 
-// New returns a service that knows nobody and has issued nothing. Its signing key is random: no other service takes its tokens.
+// New returns a service where nobody is enrolled. Its signing key is random: no other service takes its tokens.
 func New(cfg Config) *Service {
 	if cfg.AppID == "" {
 		cfg.AppID = AppID
@@ -81,8 +73,8 @@ func New(cfg Config) *Service {
 type api struct {
 	method string
 	serve  func(*Service, http.ResponseWriter, *http.Request)
-	// browser says that pages of other origins call it, which is so for what takes a BWS token. What takes the App-Secret, or
-	// chooses outcomes, stays out of their reach.
+	// browser says that pages of other origins may call it. They may if it takes a BWS token, but not if it takes the
+	// App-Secret or chooses outcomes.
 	browser bool
 }
 
@@ -100,8 +92,8 @@ var apis = map[string]api{
 	"/emulator/outcome":  {method: http.MethodPost, serve: (*Service).serveOutcome},
 }
 
-// ServeHTTP answers requests below [Base]: first what was scripted, else as BWS does. It answers [PerformTask] and [UUI] with the
-// capture page.
+// ServeHTTP answers requests below [Base] with what was scripted for them, or else as BWS does. It answers requests to
+// [PerformTask] and [UUI] with the capture page.
 func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if strings.HasSuffix(r.URL.Path, PerformTask) || strings.HasSuffix(r.URL.Path, UUI) {
 		emulatedPage.ServeHTTP(w, r)
@@ -128,7 +120,7 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	api.serve(s, w, r)
 }
 
-// shareAcrossOrigins lets pages of any origin read the answer, and reports whether r was merely the question if they may.
+// shareAcrossOrigins lets pages of any origin read the answer. If r is only a preflight, it answers that and reports true.
 func shareAcrossOrigins(w http.ResponseWriter, r *http.Request, method string) (preflight bool) {
 	h := w.Header()
 	h.Set("Access-Control-Allow-Origin", "*")

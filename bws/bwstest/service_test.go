@@ -254,7 +254,7 @@ func TestAnyPrefix(t *testing.T) {
 	}
 }
 
-func TestTokenOutlivedWhileInUse(t *testing.T) {
+func TestTokenEndsWhileInUse(t *testing.T) {
 	clock := newClock()
 	s := bwstest.New(bwstest.Config{Now: clock.Now})
 	token := s.Token(bwstest.TokenSpec{BCID: alice})

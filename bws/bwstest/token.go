@@ -21,9 +21,9 @@ const (
 
 	// defaultTraits are face and periocular (observed).
 	defaultTraits = 3
-	// audience names no host that exists: a client that takes the host to call from the claims would give it the App-Secret.
+	// audience names a host that does not exist, for clients that by mistake send the App-Secret to where the claims say.
 	audience = "https://bws.invalid"
-	// maxTokens bounds what is remembered. Beyond it the oldest token is forgotten: it is still accepted, but has no result.
+	// maxTokens bounds how many tokens are remembered. The oldest is forgotten first: it is still accepted, but has no result.
 	maxTokens = 10_000
 )
 
@@ -105,9 +105,10 @@ func (s *Service) Token(spec TokenSpec) string {
 	return s.signer.sign(c)
 }
 
-// Mint returns a token with just these claims, signed with the service's key. The service judges it like any other: expired,
-// of another application, or lacking what a token must say, it is refused; otherwise it works as if /token had issued it. For a
-// token the service has never signed, take one of another Service. It panics if the claims have no JSON form.
+// Mint returns a token with just these claims, signed with the service's key. The service judges it like any other token: it
+// refuses one that has expired, belongs to another application or lacks what a token must say, and treats any other as if
+// /token had issued it. A token that the service has never signed is one of another Service. Mint panics if the claims have no
+// JSON form.
 func (s *Service) Mint(claims map[string]any) string { return s.signer.sign(claims) }
 
 // challengeClaim holds an array of directions for each try, as JSON within a string (observed).
@@ -148,7 +149,7 @@ var (
 	errExpiredToken = errors.New("the token has expired, or is not valid yet")
 )
 
-// open returns the claims of a token that was signed with this key, whatever time they speak of.
+// open returns the claims of a token that was signed with this key, also if it has expired.
 func (s signer) open(token string) (claims, error) {
 	jws, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.HS256})
 	if err != nil {
@@ -168,7 +169,7 @@ func (s signer) open(token string) (claims, error) {
 	return c, nil
 }
 
-// must is for what only the caller of this package can get wrong.
+// must panics for mistakes that only the caller of this package can make.
 func must[T any](v T, err error) T {
 	if err != nil {
 		panic("bwstest: " + err.Error())

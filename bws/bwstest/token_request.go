@@ -50,7 +50,7 @@ func parseTokenSpec(query url.Values) (spec TokenSpec, err error) {
 	return spec, err
 }
 
-// parseConditions adds what the operation shall demand to the task.
+// parseConditions adds the conditions of the operation to the task.
 func parseConditions(query url.Values, spec *TokenSpec) error {
 	live, err := parseBool(query, "livedetection", true)
 	if err != nil {
@@ -64,11 +64,11 @@ func parseConditions(query url.Values, spec *TokenSpec) error {
 	if err != nil {
 		return err
 	}
-	// Whether a token for live detection alone has this bit as well is unknown; a relying party must not need it.
+	// Whether BWS sets this bit for a liveness detection, too, is unknown. Here it does not, so that nobody relies on it.
 	if live && spec.Task.Kind() != bws.TaskLiveOnly {
 		spec.Task |= bws.TaskLiveDetect
 	}
-	// Without live detection the parameter is not looked at (documented).
+	// Without live detection BWS ignores the parameter (documented).
 	if challenge && spec.Task.LiveDetection() {
 		spec.Task |= bws.TaskChallenge
 	}
