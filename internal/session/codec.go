@@ -18,7 +18,7 @@ const (
 	faceFlag
 )
 
-// encode writes what a policy may ask for later, and nothing else: in a fixed order, numbers as they are in memory.
+// encode appends what a policy may ask for later, and nothing else, in a fixed order.
 func (s *Session) encode(to []byte) []byte {
 	e := &s.Evidence
 	to = append(append(to, s.ID[:]...), e.Person[:]...)
@@ -37,33 +37,43 @@ func (s *Session) encode(to []byte) []byte {
 // fixedLength is the length of all that encode writes before the name of the storage, which takes the rest.
 const fixedLength = len(ID{}) + len(evidence.Person{}) + 5*8 + 4 + 2 + 2*8 + 2*4
 
-// decode reads what encode has written. What we have sealed ourselves is in good form, so that anything else is a mistake.
+// decode reads what encode has written, in the same order. We have sealed it ourselves, so anything malformed is a mistake of ours.
 func decode(from []byte) (*Session, bool) {
 	if len(from) < fixedLength {
 		return nil, false
 	}
-	s := &Session{ID: ID(from)}
+	s, r := new(Session), reader(from)
 	e := &s.Evidence
-	e.Person = evidence.Person(from[len(s.ID):])
-	from = from[len(s.ID)+len(e.Person):]
+	copy(s.ID[:], r.next(len(s.ID)))
+	copy(e.Person[:], r.next(len(e.Person)))
 	for _, t := range []*time.Time{&s.Begun, &s.Renewed, &e.NotBefore, &e.Expires, &e.AnsweredAt} {
-		*t = time.Unix(int64(binary.BigEndian.Uint64(from)), 0).UTC() //nolint:gosec // as it was written
-		from = from[8:]
+		*t = time.Unix(int64(r.uint64()), 0).UTC() //nolint:gosec // as it was written
 	}
-	e.Task = bws.Task(binary.BigEndian.Uint32(from)) //nolint:gosec // as it was written
-	action, flags := from[4], from[5]
+	e.Task = bws.Task(r.uint32()) //nolint:gosec // as it was written
+	action, flags := r.byte(), r.byte()
 	if int(action) >= len(actions) || flags > matchedFlag|faceFlag {
 		return nil, false
 	}
 	e.Action, e.Matched, e.Face = actions[action], flags&matchedFlag != 0, flags&faceFlag != 0
-	e.Score = math.Float64frombits(binary.BigEndian.Uint64(from[6:]))
-	e.RunnerUp = math.Float64frombits(binary.BigEndian.Uint64(from[14:]))
-	e.BCID.Partition = int32(binary.BigEndian.Uint32(from[22:])) //nolint:gosec // as it was written
-	e.BCID.Class = int32(binary.BigEndian.Uint32(from[26:]))     //nolint:gosec // as it was written
-	e.BCID.Storage = string(from[30:])
+	e.Score, e.RunnerUp = math.Float64frombits(r.uint64()), math.Float64frombits(r.uint64())
+	e.BCID.Partition, e.BCID.Class = int32(r.uint32()), int32(r.uint32()) //nolint:gosec // as it was written
+	e.BCID.Storage = string(r)
 	e.Outcome, e.Source, e.Success = evidence.Answered, evidence.FromSession, true
 	return s, true
 }
+
+// reader takes values off the front of bytes, of which there must be enough.
+type reader []byte
+
+func (r *reader) next(n int) []byte {
+	taken := (*r)[:n]
+	*r = (*r)[n:]
+	return taken
+}
+
+func (r *reader) byte() byte     { return r.next(1)[0] }
+func (r *reader) uint32() uint32 { return binary.BigEndian.Uint32(r.next(4)) }
+func (r *reader) uint64() uint64 { return binary.BigEndian.Uint64(r.next(8)) }
 
 func actionNumber(a bws.Action) byte {
 	for i, action := range actions {

@@ -6,7 +6,7 @@ import (
 	"github.com/caddy-bws/caddy-bws/internal/sealed"
 )
 
-// purpose is part of what is authenticated: a value sealed for anything else does not open.
+// purpose is part of what is authenticated, so that nothing sealed for another purpose opens as a session.
 const purpose = "session"
 
 // Place is where a sealed session is good: at no other host, for no other service and in no other cookie does it open.
@@ -24,8 +24,8 @@ func Seal(keys sealed.Keys, at *Place, s *Session) (string, error) {
 	return sealed.Seal(keys, s.encode(make([]byte, 0, sealed.MaxContent)), purpose, at.Host, at.Service, at.Cookie)
 }
 
-// Open returns the session that value holds, and false if it holds none for this place: all that fails, fails alike. Only an
-// unknown key makes it wait, for the ledger.
+// Open returns the session that value holds, and false if it holds none for this place. It does not tell why. Only an unknown key
+// makes it wait, for the ledger.
 func Open(ctx context.Context, keys sealed.Keys, at *Place, value string) (*Session, bool) {
 	content, ok := sealed.Open(ctx, keys, value, purpose, at.Host, at.Service, at.Cookie)
 	if !ok {

@@ -10,12 +10,11 @@ import (
 // ID names a session. It derives from the token: one token, one session, however often the token is presented.
 type ID [16]byte
 
-// IDOf returns the id of the session that the token with a SHA-256 hash begins.
+// IDOf returns the id of the session that a token begins, by the token's SHA-256 hash.
 func IDOf(tokenHash [32]byte) ID { return ID(tokenHash[:]) }
 
 // Session is what a cookie carries: evidence and times, no promises. How long it is good for is for the route to judge.
 type Session struct {
-	// ID names the session.
 	ID ID
 	// Evidence is what the gate that began the session knew. It is a success.
 	Evidence evidence.Evidence
@@ -25,7 +24,7 @@ type Session struct {
 	Renewed time.Time
 }
 
-// Begin returns the session that evidence for a token begins.
+// Begin returns the session that a token begins, by its SHA-256 hash and the evidence for it.
 func Begin(tokenHash [32]byte, e *evidence.Evidence, now time.Time) *Session {
 	begun := now
 	if e.Expires.Before(begun) {
@@ -44,7 +43,7 @@ const (
 	Lifetime
 	// Idle is the end of the route's idle time.
 	Idle
-	// Early is a session that begins in the future: made by a node whose clock is too far ahead, or by a clock set back.
+	// Early means that the session begins in the future: the clock of the node that made it is too far ahead, or was set back since.
 	Early
 )
 
