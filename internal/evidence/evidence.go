@@ -41,7 +41,7 @@ type Evidence struct {
 	Outcome Outcome
 	Source  Source
 
-	// Of the token, which the service has accepted.
+	// Of the token: mere hints unless Outcome is Answered, since only then has the service accepted the token.
 
 	// Task is what the token demanded of the operation.
 	Task bws.Task
@@ -60,11 +60,11 @@ type Evidence struct {
 	Error bws.ErrorCode
 	// Action is the operation performed.
 	Action bws.Action
-	// BCID is whom the operation names: the person verified, enrolled or best matched, and nobody for a liveness detection.
+	// BCID is the person verified, enrolled or best matched; zero for a liveness detection, which names nobody.
 	BCID bws.BCID
-	// Person stands for BCID where a person is looked up.
+	// Person is PersonOf(BCID), by which revocations are looked up. It is computed once, and not for every request.
 	Person Person
-	// Matched says that an identification found somebody at all.
+	// Matched says that an identification found anybody.
 	Matched bool
 	// Score and RunnerUp are the scores of the two best matches of an identification, 0 where there is none.
 	Score, RunnerUp float64
@@ -77,7 +77,7 @@ type Evidence struct {
 // Person is a hash that stands for a BCID. The zero value stands for nobody.
 type Person [16]byte
 
-// PersonOf returns what stands for a BCID.
+// PersonOf returns the hash that stands for a BCID.
 func PersonOf(b bws.BCID) Person {
 	if b.IsZero() {
 		return Person{}
@@ -86,7 +86,8 @@ func PersonOf(b bws.BCID) Person {
 	return Person(sum[:])
 }
 
-// User returns whom the evidence authenticates. Enrollment names somebody, but whoever enrolls is no proven person.
+// User returns whom the evidence authenticates. An enrollment authenticates nobody, though it names somebody: it proves nothing
+// about who enrolled.
 func (e *Evidence) User() bws.BCID {
 	if e.Action == bws.Verification || e.Action == bws.Identification {
 		return e.BCID
@@ -94,12 +95,12 @@ func (e *Evidence) User() bws.BCID {
 	return bws.BCID{}
 }
 
-// Age is how old the biometric act can be at most.
+// Age returns how old the biometric act can be at most.
 func (e *Evidence) Age(now time.Time) time.Duration {
 	return max(0, now.Sub(e.NotBefore))
 }
 
-// OfClaims is evidence for a token about which the service had nothing, or nothing usable, to say.
+// OfClaims returns the evidence when there is no result: the outcome, and what the token says of itself.
 func OfClaims(outcome Outcome, claims *bws.UnverifiedClaims) *Evidence {
 	return &Evidence{
 		Outcome:   outcome,
@@ -111,7 +112,7 @@ func OfClaims(outcome Outcome, claims *bws.UnverifiedClaims) *Evidence {
 	}
 }
 
-// OfResult is evidence from the service's answer, of which it keeps only what a policy can ask for.
+// OfResult returns the evidence when the service has reported a result. It keeps only what a policy can ask for.
 func OfResult(result *bws.OperationResult, claims *bws.UnverifiedClaims, answeredAt time.Time) *Evidence {
 	e := OfClaims(Answered, claims)
 	e.Success = result.Success

@@ -1,4 +1,4 @@
-// Package policy decides: it holds a route's demands against evidence. It is pure; it knows neither HTTP nor time.
+// Package policy decides: it holds a route's demands against evidence. It is pure: it knows nothing of HTTP, and it is told the time.
 package policy
 
 import (
@@ -26,9 +26,10 @@ const (
 type Policy struct {
 	// Allow lists the actions that may open the route.
 	Allow []bws.Action
-	// Bound says that only the persons of Persons may pass.
+	// Bound says that only persons whom one of Persons matches may pass. It stands apart, because placeholders may leave Persons
+	// empty, and then nobody may pass.
 	Bound bool
-	// Persons are the patterns of which one must match the person.
+	// Persons are patterns of BCIDs.
 	Persons []bws.Pattern
 	// MinScore is the least score of the best match of an identification.
 	MinScore float64
@@ -49,8 +50,8 @@ type Decision struct {
 // Deny is the denial for a reason.
 func Deny(reason Reason) Decision { return Decision{Reason: reason} }
 
-// JudgeClaims looks at a token before anybody is asked about it. Nobody has vouched for the claims yet, so that it can only
-// deny early: it returns the reason, or "" if the service must be asked.
+// JudgeClaims looks at a token before the service is asked about it. Nobody has vouched for the claims yet, so they can only deny
+// early: it returns the reason to deny, or "" if the service must be asked.
 func JudgeClaims(claims *bws.UnverifiedClaims, appID string, now time.Time) Reason {
 	if reason := judgeTimes(claims.NotBefore, claims.Expires, now); reason != "" {
 		return reason
@@ -61,7 +62,7 @@ func JudgeClaims(claims *bws.UnverifiedClaims, appID string, now time.Time) Reas
 	return ""
 }
 
-// Judge holds evidence against the policy. The order of its steps is part of the contract: the first that fails names the
+// Judge holds evidence against the policy. The order of the steps is part of the contract: the first one that fails gives the
 // reason.
 func (p *Policy) Judge(e *evidence.Evidence, now time.Time) Decision {
 	if reason := judgeTimes(e.NotBefore, e.Expires, now); reason != "" {
@@ -101,7 +102,7 @@ func judgeTimes(notBefore, expires, now time.Time) Reason {
 	return ""
 }
 
-// judgeAct asks whether this successful act is one that the route accepts.
+// judgeAct returns why the route does not accept this successful act, or "" if it does.
 func (p *Policy) judgeAct(e *evidence.Evidence) Reason {
 	switch {
 	case !slices.Contains(p.Allow, e.Action), e.Task.AutoEnroll() && !slices.Contains(p.Allow, bws.Enrollment):
@@ -126,11 +127,11 @@ func (p *Policy) judgeAct(e *evidence.Evidence) Reason {
 			return ""
 		}
 	}
-	return NoChallenge
+	return NoChallenge // also for an unknown requirement
 }
 
-// covers reports whether one of the patterns names the person. An identification that found nobody has none to compare; its
-// score denies it.
+// covers reports whether one of the patterns matches the person. Where an identification found nobody, there is no person to
+// compare: that is denied as a score that is too low.
 func (p *Policy) covers(e *evidence.Evidence) bool {
 	if e.Action == bws.Identification && !e.Matched {
 		return true

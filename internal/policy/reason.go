@@ -53,7 +53,7 @@ const (
 	Spent   Reason = "spent"
 )
 
-// ofOutcome is the reason to deny whatever is not an answer.
+// ofOutcome returns the reason to deny when the service gave no result.
 func ofOutcome(outcome evidence.Outcome) Reason {
 	switch outcome {
 	case evidence.Pending:
@@ -77,7 +77,7 @@ func ofOutcome(outcome evidence.Outcome) Reason {
 	return ServiceInvalid
 }
 
-// ofFailure is the reason to deny an operation that was performed and failed.
+// ofFailure returns the reason to deny an operation that was performed and failed.
 func ofFailure(code bws.ErrorCode) Reason {
 	switch code {
 	case "":

@@ -1,4 +1,4 @@
-// Package sealed turns what only our own nodes may read and make into text for a cookie or a URL, and back.
+// Package sealed encrypts and authenticates what only our own nodes may read or write, as text for a cookie or a URL.
 package sealed
 
 import (
@@ -16,35 +16,34 @@ import (
 	"github.com/caddy-bws/caddy-bws/internal/ledger"
 )
 
-// MaxLength is the longest sealed text in bytes. Longer values are not looked at.
+// MaxLength is the longest sealed text in bytes. Longer ones do not open.
 const MaxLength = 512
 
 const (
-	// version is part of what is authenticated: it changes with the format of what is sealed.
+	// version changes with the format of what is sealed. It is authenticated.
 	version = 1
-	// overhead is what is put around the content.
+	// overhead is the number of bytes around the content: version, key id, nonce and tag.
 	overhead = 1 + len(ledger.KeyID{}) + chacha20poly1305.NonceSizeX + chacha20poly1305.Overhead
 )
 
 // MaxContent is the longest content in bytes that fits.
 const MaxContent = MaxLength*3/4 - overhead
 
-// ErrTooLong is returned for content that does not fit.
-var ErrTooLong = errors.New("too long to be sealed")
+var errTooLong = errors.New("too long to be sealed")
 
 var encoding = base64.RawURLEncoding.Strict()
 
-// Keys are what is sealed with. A node that has none seals and opens nothing.
+// Keys are the keys to seal and to open with. A node that has none can do neither.
 type Keys interface {
 	Current() (*ledger.Key, error)
 	Find(ctx context.Context, id ledger.KeyID) (*ledger.Key, error)
 }
 
-// Seal returns text, made of letters, digits, - and _, that [Open] turns into content again if it is given the same context: what
-// the content is for and where it is good.
+// Seal returns text of letters, digits, - and _ that [Open] turns into content again for the same context: what the content is
+// for, and where it is good.
 func Seal(keys Keys, content []byte, where ...string) (string, error) {
 	if len(content) > MaxContent {
-		return "", ErrTooLong
+		return "", errTooLong
 	}
 	key, err := keys.Current()
 	if err != nil {
@@ -64,15 +63,16 @@ func Seal(keys Keys, content []byte, where ...string) (string, error) {
 	return encoding.EncodeToString(box), nil
 }
 
-// Open returns the content of sealed text, and false if there is none for this context: all that fails, fails alike. Only an unknown
-// key makes it wait, for the ledger.
+// Open returns the content of sealed text, and false if there is none for this context. It does not tell why. Only an unknown key
+// makes it wait, for the ledger.
 func Open(ctx context.Context, keys Keys, text string, where ...string) ([]byte, bool) {
-	// The base64 decoder skips line breaks.
+	// The base64 decoder would skip line breaks.
 	if len(text) > MaxLength || strings.Contains(text, "\n") || strings.Contains(text, "\r") {
 		return nil, false
 	}
+	// The decoder wants bytes: copied by hand, they stay on the stack.
 	var coded [MaxLength]byte
-	// In one piece, since it all has to lie on the heap.
+	// The cipher makes the box and the context escape to the heap. In one piece, they are one allocation.
 	room := make([]byte, 0, encoding.DecodedLen(len(text))+authenticatedLength(where))
 	box, err := encoding.AppendDecode(room, coded[:copy(coded[:], text)])
 	if err != nil || len(box) < overhead || box[0] != version {
@@ -96,7 +96,7 @@ func cipherOf(key *ledger.Key) (cipher.AEAD, error) {
 	return chacha20poly1305.NewX(secret[:])
 }
 
-// authenticated writes the context. Each part says how long it is, so that no two contexts are written alike.
+// authenticated appends the context. Each part has its length in front, so that no two contexts look alike.
 func authenticated(to []byte, where []string) []byte {
 	to = append(to, version)
 	for _, part := range where {

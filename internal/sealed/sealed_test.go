@@ -44,7 +44,7 @@ func TestContexts(t *testing.T) {
 }
 
 func TestTooLong(t *testing.T) {
-	if text, err := Seal(newKeys(t), make([]byte, MaxContent+1)); !errors.Is(err, ErrTooLong) {
+	if text, err := Seal(newKeys(t), make([]byte, MaxContent+1)); !errors.Is(err, errTooLong) {
 		t.Errorf("got %q, %v", text, err)
 	}
 }
