@@ -13,10 +13,10 @@ import (
 	"github.com/caddy-bws/caddy-bws/internal/evidence"
 )
 
-// complaintInterval is how often refused credentials are logged: every request meets them until somebody mends them.
+// complaintInterval is how often refused credentials are logged, though every request meets them until somebody mends them.
 const complaintInterval = time.Minute
 
-// outcomeOf classifies what there is in place of a result.
+// outcomeOf says what outcome a call has that ended with err.
 func outcomeOf(err error) evidence.Outcome {
 	switch {
 	case err == nil:
@@ -40,8 +40,8 @@ func outcomeOf(err error) evidence.Outcome {
 	return evidence.Invalid
 }
 
-// outcome classifies the same, and logs what is the service's fault or ours. What is not asked at all is logged with the fault that
-// led to it, and not again for every request.
+// outcome says the same, and logs what is the service's fault or ours. A call that the breaker refuses is not logged: the faults
+// that opened the breaker have been.
 func (v *Verifier) outcome(err error, logger *zap.Logger) evidence.Outcome {
 	outcome := outcomeOf(err)
 	switch outcome {
@@ -59,10 +59,10 @@ func (v *Verifier) outcome(err error, logger *zap.Logger) evidence.Outcome {
 	return outcome
 }
 
+// complain logs that the credentials are refused, unless that was logged a moment ago.
 func (v *Verifier) complain(err error, logger *zap.Logger) {
-	now := v.Now()
-	next := v.nextComplaint.Load()
-	if now.UnixNano() < next || !v.nextComplaint.CompareAndSwap(next, now.Add(complaintInterval).UnixNano()) {
+	now, next := v.clock.NowNano(), v.nextComplaint.Load()
+	if now < next || !v.nextComplaint.CompareAndSwap(next, now+int64(complaintInterval)) {
 		return
 	}
 	logger.Error("the service refuses the credentials; check app_id and app_secret", zap.Error(err))

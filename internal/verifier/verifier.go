@@ -1,5 +1,5 @@
-// Package verifier turns a token into evidence. It remembers answers for a short time, asks the service about one token once
-// at a time, and stays within its deadline and its limits whatever the service does.
+// Package verifier turns a token into evidence. It remembers answers for a short time, never asks the service about one token
+// twice at once, and stays within its deadline and its limits whatever the service does.
 package verifier
 
 import (
@@ -16,13 +16,14 @@ import (
 
 	"github.com/caddy-bws/caddy-bws/bws"
 	"github.com/caddy-bws/caddy-bws/internal/evidence"
+	"github.com/caddy-bws/caddy-bws/internal/monotonic"
 )
 
 // Config is what a verifier works with and within.
 type Config struct {
 	// Client asks the service.
 	Client *bws.Client
-	// Timeout bounds one question as a whole, retries included.
+	// Timeout bounds one question as a whole, a retry included.
 	Timeout time.Duration
 	// SuccessTTL is how long a successful result may be reused, FailureTTL the same for a failed result and a rejected token.
 	// 0 is off.
@@ -44,6 +45,7 @@ type Config struct {
 type Verifier struct {
 	Config
 
+	clock    *monotonic.Clock
 	known    *knownTokens
 	clients  *clientLimits
 	flights  singleflight.Group
@@ -52,12 +54,13 @@ type Verifier struct {
 
 	inflight      atomic.Int64
 	refused       atomic.Bool
-	nextComplaint atomic.Int64
+	nextComplaint atomic.Int64 // by clock
 }
 
 // Question is a request's wish to know what came of a token.
 type Question struct {
-	Token  string
+	Token string
+	// Key and Claims are those of Token.
 	Key    Key
 	Claims *bws.UnverifiedClaims
 	// Client is the address that causes the question.
@@ -68,9 +71,10 @@ type Question struct {
 	Logger *zap.Logger
 }
 
-// New returns a verifier. It asks nothing yet, and has a goroutine until it is closed.
+// New returns a verifier. It asks nothing yet. Close it to end its goroutines.
 func New(config Config) *Verifier {
-	v := &Verifier{Config: config, known: newKnownTokens(&config), clients: newClientLimits(&config)}
+	clock := monotonic.NewClock(config.Now)
+	v := &Verifier{Config: config, clock: clock, known: newKnownTokens(&config, clock), clients: newClientLimits(&config)}
 	if v.Observer == nil {
 		v.Observer = nobody{}
 	}
@@ -90,11 +94,12 @@ func (v *Verifier) Recall(key Key) *evidence.Evidence {
 	return v.known.fresh(key)
 }
 
-// maxJoins is how often a request joins questions that fail because of somebody else's limit before it shares that fate.
+// maxJoins is how often a request joins a question whose answer does not serve it before it takes that answer all the same.
 const maxJoins = 3
 
-// Verify asks the service what came of a token; requests that ask for the same at the same time share one question. It always
-// returns evidence: a fault is evidence that allows nothing. ctx ends the waiting, not the question, for which others may wait.
+// Verify asks the service what came of a token. Requests that ask about the same token at the same time share one question. It
+// always returns evidence: a fault is evidence that allows nothing. ctx ends the waiting but not the question, for which others may
+// wait.
 func (v *Verifier) Verify(ctx context.Context, q *Question) *evidence.Evidence {
 	var a answer
 	for range maxJoins {
@@ -108,19 +113,20 @@ func (v *Verifier) Verify(ctx context.Context, q *Question) *evidence.Evidence {
 			return a.evidence
 		}
 	}
-	if q.Afresh && a.evidence.Source == evidence.FromCache {
+	if q.tooOld(&a) {
 		return evidence.OfClaims(evidence.Busy, q.Claims)
 	}
 	return a.evidence
 }
 
-// contentWith reports whether an answer to somebody else's question serves this one, too.
+// contentWith reports whether an answer serves this question. One that was asked for somebody else may not: it may come from memory,
+// or be that their allowance is used up.
 func (q *Question) contentWith(a *answer) bool {
-	if q.Afresh && a.evidence.Source == evidence.FromCache {
-		return false
-	}
-	return a.evidence.Outcome != evidence.RateLimited || a.askedFor == q.Client
+	return !q.tooOld(a) && (a.evidence.Outcome != evidence.RateLimited || a.askedFor == q.Client)
 }
+
+// tooOld reports whether an answer comes from memory where the service must be asked.
+func (q *Question) tooOld(a *answer) bool { return q.Afresh && a.evidence.Source == evidence.FromCache }
 
 // Forget drops what is remembered of a token.
 func (v *Verifier) Forget(key Key) { v.known.cache.Invalidate(key) }
@@ -134,8 +140,8 @@ type answer struct {
 	askedFor netip.Addr
 }
 
-// ask puts the question of the first of those who wait. It is nobody's alone: nothing but its own deadline ends it. And no panic
-// leaves it: singleflight would repeat one where nobody can recover it.
+// ask puts the question of the first of those who wait. Others may wait for it, so nothing but its own deadline ends it. No panic
+// leaves it, because singleflight would raise it again where nobody can recover it.
 func (v *Verifier) ask(ctx context.Context, q *Question) (a answer) {
 	defer func() {
 		if cause := recover(); cause != nil {
@@ -146,7 +152,7 @@ func (v *Verifier) ask(ctx context.Context, q *Question) (a answer) {
 	if e := v.known.fresh(q.Key); e != nil && !q.Afresh {
 		return answer{e, q.Client}
 	}
-	// While the service is left alone, nobody causes calls.
+	// While the breaker is open, a question causes no call, and costs nothing.
 	if v.breaker.RemainingDelay() == 0 && !v.known.accepted(q.Key) && !v.clients.allow(q.Client) {
 		v.Observer.RateLimited()
 		return answer{evidence.OfClaims(evidence.RateLimited, q.Claims), q.Client}
@@ -170,13 +176,13 @@ func (v *Verifier) evidenceOf(result *bws.OperationResult, err error, q *Questio
 	return e
 }
 
-// notice remembers whether the service accepts the credentials, as far as an outcome shows it.
+// notice remembers whether the service accepts the credentials, if an outcome shows it.
 func (v *Verifier) notice(outcome evidence.Outcome) {
 	switch outcome {
 	case evidence.None, evidence.Answered, evidence.Pending, evidence.Rejected:
 		v.refused.Store(false)
 	case evidence.Misconfigured:
 		v.refused.Store(true)
-	default: // it did not show
+	default: // it does not show
 	}
 }

@@ -146,6 +146,25 @@ func TestRefusedCredentialsAreLoggedOnceAMinute(t *testing.T) {
 	})
 }
 
+// A wall clock that is set back does not silence the complaint until it has caught up.
+func TestRefusedCredentialsAreLoggedByAnyClock(t *testing.T) {
+	m := newMachine()
+	synctest.Test(t, func(t *testing.T) {
+		m.start()
+		s := newSubject(t, func(c *Config) { c.Now = m.now })
+		s.service.will(reply{status: http.StatusUnauthorized})
+		s.ask(token)
+		s.checkLog(t, zap.ErrorLevel)
+		m.setWall(-time.Hour)
+		time.Sleep(complaintInterval - 1)
+		s.ask(token)
+		s.checkLog(t, quiet)
+		time.Sleep(time.Nanosecond)
+		s.ask(token)
+		s.checkLog(t, zap.ErrorLevel)
+	})
+}
+
 func TestManyRequestsComplainOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSubject(t)
