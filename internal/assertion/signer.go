@@ -20,13 +20,13 @@ type Signer struct {
 	current atomic.Pointer[signingKey]
 }
 
-// signingKey is what signs, made ready.
+// signingKey is a key and the signer that was prepared with it, which takes longer than signing.
 type signingKey struct {
 	*ledger.Key
 	jose.Signer
 }
 
-// NewSigner returns a signer. The clock is that of the keys.
+// NewSigner returns a signer, with a goroutine until it is closed. Its clock must be that of the keys.
 func NewSigner(keys *ledger.Keys, now func() time.Time) *Signer {
 	return &Signer{keys: keys, now: now, known: newKnown(now)}
 }
@@ -34,7 +34,7 @@ func NewSigner(keys *ledger.Keys, now func() time.Time) *Signer {
 // Close forgets all assertions.
 func (s *Signer) Close() { s.known.close() }
 
-// Sign returns an assertion, or [ledger.ErrNoKey] as long as there is no key.
+// Sign returns an assertion of the statement, or [ledger.ErrNoKey] as long as there is no key.
 func (s *Signer) Sign(statement *Statement, now time.Time) (string, error) {
 	if text := s.known.fresh(statement, now); text != "" {
 		return text, nil
@@ -43,7 +43,7 @@ func (s *Signer) Sign(statement *Statement, now time.Time) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	// What is published ends with the key, and so must all that the key has signed.
+	// The key is published until it ends, so what it signs must not outlive it.
 	from, until := now.Unix(), min(now.Add(statement.Lifetime).Unix(), key.OpenUntil.Unix())
 	payload, err := statement.claims(from, until)
 	if err != nil {
@@ -61,7 +61,7 @@ func (s *Signer) Sign(statement *Statement, now time.Time) (string, error) {
 	return text, nil
 }
 
-// signingKey returns the current key, made ready.
+// signingKey returns the current key with its signer, which is prepared once.
 func (s *Signer) signingKey() (*signingKey, error) {
 	key, err := s.keys.Current()
 	if err != nil {
@@ -85,7 +85,7 @@ func privateKey(key *ledger.Key) ed25519.PrivateKey {
 	return ed25519.NewKeyFromSeed(seed[:])
 }
 
-// PublicKeys returns what verifies the assertions of all nodes, now and as soon as a key is used that is there already.
+// PublicKeys returns the keys that verify the assertions of all nodes, those included that are not in use yet.
 func (s *Signer) PublicKeys(ctx context.Context) jose.JSONWebKeySet {
 	published := s.keys.Published(ctx)
 	set := jose.JSONWebKeySet{Keys: make([]jose.JSONWebKey, 0, len(published))}

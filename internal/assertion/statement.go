@@ -1,4 +1,4 @@
-// Package assertion signs what a gate has decided about a request, so that the app can tell it from what a client has made up.
+// Package assertion signs what a gate has decided about a request, so that the app can tell it from what a client made up.
 package assertion
 
 import (
@@ -14,28 +14,28 @@ import (
 // Type is the header member "typ" of an assertion. A JWT that was made for anything else has another one.
 const Type = "bws-assertion+jwt"
 
-// Statement is what an assertion says, but for its times and its id. Equal statements share an assertion while it is fresh, so that
-// all that makes a difference to anybody is a part of it.
+// Statement is what an assertion says, but for its times and its id. Equal statements share an assertion while it is fresh, so a
+// statement has all that must keep assertions apart.
 type Statement struct {
-	// Session is whose the evidence is. It is not said.
+	// Session is the session that the evidence belongs to. The assertion does not say it.
 	Session [16]byte
-	// Issuer is the origin of the site, and Audience for whom the assertion is.
+	// Issuer is the origin of the site, and Audience whom the assertion is for.
 	Issuer, Audience string
 	// Subject is whom the evidence names, if anybody.
 	Subject bws.BCID
 	// Action is the operation performed.
 	Action bws.Action
-	// Live says that the operation had to be a live person's, and Face that faces were compared to tell who it is.
+	// Live says that the operation demanded a live person, and Face that the person was told by the face.
 	Live, Face bool
-	// Performed is since when the operation can have been performed, in seconds since 1970.
+	// Performed is the earliest moment at which the operation can have been performed, in seconds since 1970.
 	Performed int64
-	// Method and Path are what the browser asked for.
+	// Method and Path are those of the request.
 	Method, Path string
 	// Lifetime is how long an assertion is good.
 	Lifetime time.Duration
 }
 
-// Of returns what evidence of a session states; who states it to whom about which request is for the caller to add.
+// Of returns what the evidence of a session states. The caller adds who states it to whom, and about which request.
 func Of(session [16]byte, e *evidence.Evidence) Statement {
 	return Statement{
 		Session: session, Subject: e.BCID, Action: e.Action, Live: e.Task.LiveDetection() || e.Task.Challenge(),
@@ -60,7 +60,7 @@ type claims struct {
 	Path      string     `json:"path"`
 }
 
-// claims returns the payload of an assertion that is good from one second to another.
+// claims returns the payload of an assertion that is good from one second until another.
 func (s *Statement) claims(from, until int64) ([]byte, error) {
 	c := claims{
 		Issuer: s.Issuer, Audience: s.Audience, Subject: s.Subject.String(), IssuedAt: from, NotBefore: from, Expires: until,

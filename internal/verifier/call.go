@@ -21,13 +21,13 @@ const (
 	breakAfter = 5
 	// probeAfter is how long a service that is down is left alone before one call tries again.
 	probeAfter = 5 * time.Second
-	// A call is repeated once, after a time that differs from one call to the next.
+	// A call is repeated once, after a random time, so that calls that fail together are not repeated together.
 	minRetryDelay = 50 * time.Millisecond
 	maxRetryDelay = 150 * time.Millisecond
 )
 
-// newExecutor returns what calls to the service go through: a limit on how many there are at once, of which the others know
-// nothing; one retry; and a breaker that sees each try.
+// newExecutor returns what calls to the service go through. From the outside in: a limit on how many there are at once, so that the
+// breaker hears nothing of calls beyond it; one retry; and a breaker that sees each try.
 func newExecutor(c *Config) (circuitbreaker.CircuitBreaker[bws.OperationResult], failsafe.Executor[bws.OperationResult]) {
 	breaker := circuitbreaker.NewBuilder[bws.OperationResult]().
 		HandleIf(func(_ bws.OperationResult, err error) bool { return isOutage(err) }).
@@ -44,7 +44,7 @@ func newExecutor(c *Config) (circuitbreaker.CircuitBreaker[bws.OperationResult],
 		}).
 		Build()
 	retry := retrypolicy.NewBuilder[bws.OperationResult]().
-		// There is no use in waiting for a try that the breaker would not let through.
+		// Nobody should wait for a retry that the breaker would refuse.
 		HandleIf(func(_ bws.OperationResult, err error) bool { return isPassing(err) && !breaker.IsOpen() }).
 		WithMaxRetries(1).
 		WithRandomDelay(minRetryDelay, maxRetryDelay).
@@ -69,7 +69,7 @@ func (v *Verifier) through(
 		func(exec failsafe.Execution[bws.OperationResult]) (r bws.OperationResult, err error) {
 			ctx, began := v.Observer.Calling(exec.Context(), api), v.Now()
 			defer func() {
-				// A panic on its way through the executor would keep its place in the limit and in the breaker.
+				// A panic that went through the executor would never give back the call's place in the limit and the breaker.
 				if cause := recover(); cause != nil {
 					err = &crash{cause, debug.Stack()}
 				}
@@ -80,7 +80,7 @@ func (v *Verifier) through(
 			defer v.inflight.Add(-1)
 			return call(ctx)
 		})
-	// What keeps a second try from being made says less than what the first one met.
+	// If the retry was not made, its error only says what kept it from being made: the fault of the first try says more.
 	if err != nil && fault != nil {
 		err = fault
 	}

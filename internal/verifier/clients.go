@@ -9,14 +9,14 @@ import (
 )
 
 const (
-	// maxClients bounds how many clients are told apart.
+	// maxClients bounds how many clients are remembered.
 	maxClients = 100_000
 	// clientPrefix is the part of an IPv6 address that a client cannot choose freely.
 	clientPrefix = 64
 )
 
-// clientLimits bounds how often each client may cause a question about a token that the service has not accepted before. A
-// client whose address is unknown shares one limit with all others of that kind.
+// clientLimits bounds how often each client may cause a call for a token that the service has not accepted before. All clients
+// whose address is unknown share one limit.
 type clientLimits struct {
 	limiters *otter.Cache[netip.Addr, *rate.Limiter]
 	now      func() time.Time
@@ -28,7 +28,7 @@ func newClientLimits(config *Config) *clientLimits {
 	return &clientLimits{
 		limiters: otter.Must(&otter.Options[netip.Addr, *rate.Limiter]{
 			MaximumSize: maxClients,
-			// After that time a limiter is as good as new.
+			// A limiter that nobody used for that time is as good as new.
 			ExpiryCalculator: otter.ExpiryAccessing[netip.Addr, *rate.Limiter](config.ClientPer),
 		}),
 		now:   config.Now,
@@ -37,7 +37,7 @@ func newClientLimits(config *Config) *clientLimits {
 	}
 }
 
-// allow takes one question off the client's allowance.
+// allow takes one call off the client's allowance, and reports false if nothing is left of it.
 func (c *clientLimits) allow(client netip.Addr) bool {
 	limiter, _ := c.limiters.ComputeIfAbsent(ClientOf(client), func() (*rate.Limiter, bool) {
 		return rate.NewLimiter(rate.Limit(float64(c.calls)/c.per.Seconds()), c.calls), false
@@ -50,7 +50,7 @@ func (c *clientLimits) close() {
 	c.limiters.InvalidateAll()
 }
 
-// ClientOf returns what stands for everybody that can use the address.
+// ClientOf returns the address that stands for a client, who may use many: of an IPv6 address its network.
 func ClientOf(address netip.Addr) netip.Addr {
 	address = address.Unmap().WithZone("")
 	if !address.Is6() {

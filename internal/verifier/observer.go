@@ -20,7 +20,7 @@ const (
 type Observer interface {
 	// Calling begins each try to call the service. The try goes on with the context that it returns.
 	Calling(ctx context.Context, api API) context.Context
-	// Called ends what Calling has begun, with the same context. The outcome of a token that was delivered is Answered.
+	// Called ends what Calling has begun, with the same context. For a token that was delivered, outcome is Answered.
 	Called(ctx context.Context, api API, outcome evidence.Outcome, took time.Duration)
 	// RateLimited says that a client was refused a call that it would have caused.
 	RateLimited()

@@ -35,7 +35,7 @@ func (w *witness) Called(ctx context.Context, api API, outcome evidence.Outcome,
 	if ctx.Value(try{}) != api {
 		w.tell("another context")
 	}
-	w.tell(string(api) + " " + strconv.Itoa(int(outcome)) + " " + took.String())
+	w.tell(told(api, outcome, took))
 }
 
 func (w *witness) RateLimited() { w.tell("rate limited") }

@@ -19,9 +19,8 @@ type Order struct {
 	Logger *zap.Logger
 }
 
-// Order asks the service for a new token, within the limits of questions about tokens. The outcome of an order that is met is
-// None; any other says why there is no token. Nothing but its own deadline ends it, ctx neither: a client that leaves says nothing
-// about the service.
+// Order asks the service for a new token, within the limits for questions about tokens. The outcome is None if there is a token;
+// any other says why there is none. Only its own deadline ends it, not ctx: the breaker must not learn from clients that leave.
 func (v *Verifier) Order(ctx context.Context, o *Order) (string, evidence.Outcome) {
 	if v.breaker.RemainingDelay() == 0 && !v.clients.allow(o.Client) {
 		v.Observer.RateLimited()

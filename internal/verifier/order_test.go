@@ -38,7 +38,7 @@ func (s *subject) checkOrder(t *testing.T, from netip.Addr, want evidence.Outcom
 	}
 }
 
-// Each row is an answer, what comes of the order if it is the last one, and how many calls that takes.
+// Each row is what the service answers, what comes of the order, and how many calls that takes.
 func TestOrder(t *testing.T) {
 	quoting := errors.New("Get https://app:" + secret + "@bws.example/token")
 	for name, test := range map[string]struct {
