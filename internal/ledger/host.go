@@ -13,7 +13,7 @@ import (
 type Host struct {
 	// Storage is shared by all nodes.
 	Storage certmagic.Storage
-	// Logger hears of faults of the storage.
+	// Logger gets the faults of the storage.
 	Logger *zap.Logger
 }
 
@@ -36,8 +36,8 @@ func newHosts(first Host) *hosts {
 func (h *hosts) storage() certmagic.Storage { return h.latest.Load().Storage }
 func (h *hosts) logger() *zap.Logger        { return h.latest.Load().Logger }
 
-// Attach makes the ledger use the storage and the logger of a configuration until it is detached; from then on those of the one
-// before, if that is still attached.
+// Attach makes the ledger use the storage and the logger of a configuration until it is detached. The ledger always uses those of
+// the configuration attached last.
 func (l *Ledger) Attach(h Host) (detach func()) {
 	hosts, added := l.hosts, &h
 	hosts.mu.Lock()

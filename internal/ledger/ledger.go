@@ -1,9 +1,9 @@
-// Package ledger holds what all nodes must remember: keys, spent tokens and revocations, on a storage that offers neither
-// transactions nor expiry, and locks at best.
+// Package ledger holds what all nodes must remember: keys, spent tokens and revocations. They are kept on a storage that offers
+// neither transactions nor expiry, and locks only at best.
 //
 // Everything is written once, under names that differ for each writer, and read by listing. So no two nodes ever compete for an
-// entry, and neither safety nor progress depends on a lock. Whatever cannot be read or written is an error or known to be stale;
-// nothing is let in because of it.
+// entry, and neither safety nor progress depends on a lock. Whatever cannot be read or written is an error, or known to be stale;
+// nobody is let in because of it.
 package ledger
 
 import (
@@ -32,7 +32,7 @@ type Config struct {
 	Purposes []Purpose
 	// Now is the clock; default: time.Now.
 	Now func() time.Time
-	// Logger hears of faults of the storage; default: nobody.
+	// Logger gets the faults of the storage; default: nobody.
 	Logger *zap.Logger
 	// Counters count the calls of the storage; default: those of this ledger alone.
 	Counters *Counters
@@ -100,7 +100,7 @@ func (l *Ledger) Keys(purpose Purpose) *Keys { return l.keys[purpose.Name] }
 // Calls returns what the storage was asked for so far.
 func (l *Ledger) Calls() map[Operation]Calls { return l.store.Calls() }
 
-// Start begins to read, rotate and sweep in the background, at once and then regularly. It must be called once at most.
+// Start begins to read, rotate and sweep in the background, at once and then regularly. Call it at most once.
 func (l *Ledger) Start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	timeUp := time.AfterFunc(callLimit, l.endFirstTry)
@@ -118,7 +118,7 @@ func (l *Ledger) Stop() {
 	l.done.Wait()
 }
 
-// Sync reads what the other nodes have stored, as far as it is time to, and rotates keys. Start does it regularly.
+// Sync reads what the other nodes have stored, and rotates keys, if it is time for either. Start does it regularly.
 func (l *Ledger) Sync(ctx context.Context) error {
 	l.syncing.Lock()
 	defer l.syncing.Unlock()
@@ -132,8 +132,8 @@ func (l *Ledger) Sync(ctx context.Context) error {
 
 func (l *Ledger) endFirstTry() { l.closeOnce.Do(func() { close(l.tried) }) }
 
-// Ready waits, right after the start, until the storage has been read for the first time. It does not wait for one that fails
-// or hangs.
+// Ready waits, right after the start, until the storage has been read for the first time. It does not wait for a storage that
+// fails, and not for long for one that hangs.
 func (l *Ledger) Ready(ctx context.Context) {
 	select {
 	case <-l.tried:
@@ -172,7 +172,7 @@ func (l *Ledger) regularly(ctx context.Context, interval time.Duration, work fun
 	}
 }
 
-// due reports whether something that was done last, if ever, is to be done again. It is if the clock was put back.
+// due reports whether it is time to do again what was done last, if ever. After the clock was put back, it is.
 func due(last time.Time, interval time.Duration, now time.Time) bool {
 	since := now.Sub(last)
 	return last.IsZero() || since < 0 || since >= interval

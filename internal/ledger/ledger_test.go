@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"runtime"
 	"strings"
@@ -130,20 +129,6 @@ func TestNoSecretIsLogged(t *testing.T) {
 				t.Errorf("logged %s", name)
 			}
 		}
-	}
-}
-
-func TestCalls(t *testing.T) {
-	w := newWorld()
-	l := w.synced(t)
-	w.faulty.Set(ledgertest.Failing(ledgertest.Store))
-	_ = l.Revoke(context.Background(), OfService())
-	calls := l.Calls()
-	if got := calls[OperationStore]; got != (Calls{Total: 2, Errors: 1}) {
-		t.Errorf("store: %+v", got)
-	}
-	if len(calls) != 5 || calls[OperationList].Total == 0 || calls[OperationList].Errors != 0 {
-		t.Errorf("got %+v", calls)
 	}
 }
 

@@ -88,16 +88,16 @@ func minuteOf(t time.Time) minute {
 	return minute(seconds / 60)
 }
 
-// parseMinute reads the name of a bucket; anything that no minute is spelled like is not ok.
+// parseMinute reads the name of a bucket. Only what String writes is ok.
 func parseMinute(s string) (m minute, ok bool) {
 	n, ok := parseDecimal(s)
 	return minute(n), ok
 }
 
-// minutesIn returns the buckets that a listing of an area shows, whether it goes into them or not.
-func minutesIn(area key, listed []string) map[minute]struct{} {
+// minutesIn returns the buckets that a listing of an area shows, be it recursive or not.
+func minutesIn(area key, listing []string) map[minute]struct{} {
 	minutes := make(map[minute]struct{})
-	for _, listed := range listed {
+	for _, listed := range listing {
 		segments := area.relative(listed)
 		if len(segments) == 0 {
 			continue
@@ -114,7 +114,8 @@ func (m minute) start() time.Time { return time.Unix(60*int64(m), 0) }
 
 func (m minute) String() string { return strconv.FormatInt(int64(m), 10) }
 
-// parseDecimal reads what strconv.FormatInt writes for a number that is not negative and leaves room to calculate with.
+// parseDecimal reads what strconv.FormatInt writes for a number that is not negative. Beyond 48 bits nothing is ok, so that there is
+// room to calculate.
 func parseDecimal(s string) (n int64, ok bool) {
 	n, err := strconv.ParseInt(s, 10, 48)
 	return n, err == nil && n >= 0 && strconv.FormatInt(n, 10) == s

@@ -12,15 +12,13 @@ import (
 )
 
 const (
-	// tokenLife is how long the service lets a token live.
-	tokenLife = 10 * time.Minute
 	// maxAhead is how far in the future a token may end.
 	maxAhead = 24 * time.Hour
 	// lockWait is how long a redemption waits for another one of the same token.
 	lockWait = 2 * time.Second
 	// claimSize is the number of random bytes that tell claims apart.
 	claimSize = 16
-	// generation is how many tokens each half of the memory of redeemed tokens holds.
+	// generation is how many tokens each of the two generations of recent holds.
 	generation = 1 << 16
 )
 
@@ -30,8 +28,8 @@ var (
 	errIncomplete = errors.New("the storage does not list what was stored")
 )
 
-// Redeem spends a token, for which exp is when it ends. Only false with a nil error means that this call, alone on all nodes,
-// may let it pass; any error means that this cannot be guaranteed.
+// Redeem spends a token that ends at exp. Only false with a nil error means that this call, alone on all nodes, may let the token
+// pass. An error means that this cannot be guaranteed.
 //
 // It claims, then looks: every redemption first stores a claim of its own and then lists all claims. Of two redemptions,
 // whichever stored last sees the other's claim. Both may see it, and then neither passes; a lock makes that rare.
@@ -43,14 +41,14 @@ func (l *Ledger) Redeem(ctx context.Context, tokenHash [32]byte, exp time.Time) 
 	if !l.redeemed.add(tokenHash) {
 		return true, nil
 	}
-	// Half a redemption would spend the token for nothing. The calls have deadlines of their own.
+	// If the client leaves, go on: half a redemption would spend the token for nothing. The calls have deadlines of their own.
 	ctx = context.WithoutCancel(ctx)
 	defer l.store.lock(ctx, "bws-"+l.service+"-"+hex.EncodeToString(tokenHash[:]), l.lockWait)()
 
 	bucket := l.claimsOn(tokenHash, exp)
 	claim, err := l.claim(ctx, bucket, claimsEnd(exp))
 	if err != nil {
-		l.redeemed.remove(tokenHash) // the claim counts wherever it arrived, here nothing is known of it
+		l.redeemed.remove(tokenHash) // nobody knows whether the claim has arrived; if it has, the next listing shows it
 		return true, fmt.Errorf("storing a claim: %w", err)
 	}
 	l.witness(exp)
@@ -61,7 +59,7 @@ func (l *Ledger) Redeem(ctx context.Context, tokenHash [32]byte, exp time.Time) 
 	return contested(bucket, claim, keys)
 }
 
-// Spent reports whether a token has been redeemed, on any node. It claims nothing, so that false is no promise.
+// Spent reports whether a token has been redeemed, on any node. It claims nothing, so false is no promise.
 func (l *Ledger) Spent(ctx context.Context, tokenHash [32]byte, exp time.Time) (bool, error) {
 	if err := l.redeemable(ctx, exp); err != nil {
 		return true, fmt.Errorf("looking for claims: %w", err)
@@ -107,10 +105,10 @@ func (l *Ledger) claim(ctx context.Context, bucket key, end time.Time) (name str
 	return name, l.store.store(ctx, bucket.child(name), record)
 }
 
-// contested reports whether there are other claims than one's own.
-func contested(bucket key, own string, listed []string) (bool, error) {
+// contested reports whether there are claims beside one's own. It is an error if there are none at all.
+func contested(bucket key, own string, listing []string) (bool, error) {
 	found, others := false, false
-	for _, listed := range listed {
+	for _, listed := range listing {
 		switch name := parseClaim(bucket, listed); name {
 		case "":
 		case own:
@@ -134,9 +132,8 @@ func parseClaim(bucket key, listed string) string {
 	return segments[0]
 }
 
-// recent remembers the tokens that were redeemed here last. That answers replays without the storage, serves as the mutex
-// between redemptions of one token in one process, and outlasts a storage that is wiped. Two generations make it forget the
-// oldest half at once.
+// recent remembers the tokens that were redeemed here last. It answers replays without the storage, is the mutex between redemptions
+// of one token in one process, and outlasts a storage that is wiped. When the young generation is full, the old one is forgotten.
 type recent struct {
 	mu         sync.Mutex
 	young, old map[[16]byte]struct{}

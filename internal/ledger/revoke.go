@@ -30,8 +30,7 @@ const (
 	maxPolled = 15
 )
 
-// ErrNoSubject is returned for a revocation that names nothing.
-var ErrNoSubject = errors.New("there is nothing to revoke")
+var errNoSubject = errors.New("there is nothing to revoke; name a session, a token, a person or the service")
 
 // revocations are those that this node has read or made.
 type revocations struct {
@@ -40,14 +39,14 @@ type revocations struct {
 	now   func() time.Time
 
 	table atomic.Pointer[table]
-	// readAt is when the revocations were read last, nil if never. It has a monotonic reading, so that putting the clock
-	// makes them neither fresh nor stale.
+	// readAt is when the revocations were read last, nil if never. It has a monotonic part, so that setting the clock makes them
+	// neither fresh nor stale.
 	readAt atomic.Pointer[time.Time]
 
 	mu    sync.Mutex // guards changes of table, and ended
 	ended []minute   // buckets seen in the storage that are to be deleted
 
-	fullAt time.Time // when all were to be read last; only sync uses it
+	fullAt time.Time // when reading all of them was last begun; only sync uses it
 }
 
 func newRevocations(l *Ledger) *revocations {
@@ -56,12 +55,12 @@ func newRevocations(l *Ledger) *revocations {
 	return r
 }
 
-// Revoke makes this node refuse the subject at once, and the others within seconds. An error means that the others will not hear
-// of it, and that this node forgets it when it stops.
+// Revoke makes this node refuse the subject at once, and the others within seconds. If the storage fails, the others do not hear of
+// it, and this node forgets it when it stops.
 func (l *Ledger) Revoke(ctx context.Context, s Subject) error {
 	r := l.revocations
 	if s == (Subject{}) {
-		return ErrNoSubject
+		return errNoSubject
 	}
 	now := r.now()
 	if err := r.add(map[Subject]int64{s: now.Unix()}, false); err != nil {
@@ -78,12 +77,12 @@ func (l *Ledger) Revoke(ctx context.Context, s Subject) error {
 	return nil
 }
 
-// Revoked reports whether the bearer's session, token or person has been revoked, or everything. For the last two it counts when
-// the token was issued: not after the revocation, to the second. It does no I/O.
+// Revoked reports whether the bearer's session, token or person has been revoked, or everything. A revocation of a person or of
+// everything concerns tokens that were issued up to its second. Revoked does no I/O.
 func (l *Ledger) Revoked(b *Bearer) bool { return l.revocations.table.Load().revoked(b) }
 
-// StaleFor returns how long ago the revocations were read. It is not ok if they have never been: then nobody may be let in for
-// not being revoked.
+// StaleFor returns how long ago the revocations were read. It is not ok if they have never been: then nobody can be said not to be
+// revoked.
 func (l *Ledger) StaleFor(now time.Time) (age time.Duration, ok bool) {
 	readAt := l.revocations.readAt.Load()
 	if readAt == nil {
@@ -92,8 +91,8 @@ func (l *Ledger) StaleFor(now time.Time) (age time.Duration, ok bool) {
 	return max(0, now.Sub(*readAt)), true
 }
 
-// sync reads the newest revocations; and all of them if it is time for that, or if the newest do not reach back to those read
-// before.
+// sync reads the newest revocations. It reads all of them if that is due, or if it has been so long that the newest do not reach back
+// to those read before.
 func (r *revocations) sync(ctx context.Context) error {
 	now := r.now()
 	first, last := minuteOf(now)-pollBack, minuteOf(now)+pollAhead
@@ -110,7 +109,7 @@ func (r *revocations) sync(ctx context.Context) error {
 			return nil
 		}
 	}
-	r.fullAt = now // also if it fails: polling must not wait for it again and again
+	r.fullAt = now // also if it fails: it may take long, and must not hold up each poll
 	if err := r.readAll(ctx, now); err != nil {
 		return fmt.Errorf("reading revocations: %w", err)
 	}
@@ -177,16 +176,16 @@ func (r *revocations) add(found map[Subject]int64, settle bool) error {
 // firstUnended is the first bucket that holds revocations that have not ended.
 func firstUnended(now time.Time) minute { return minuteOf(now.Add(-revocationLife)) }
 
-// markName is the entry below the name of a revocation. Each has a folder of its own, because a file system stores by renaming a
-// temporary file: in one folder, many revocations would keep vanishing from under whoever lists it.
+// markName is the entry below the name of a revocation. Each revocation has a folder of its own, because a file system stores by
+// renaming a temporary file: whoever listed a folder of many revocations would see entries vanish again and again.
 const markName = "mark"
 
-// revocationName says all there is to say, so that listing a bucket is reading it.
+// revocationName says all that there is to know of a revocation, so that whoever lists a bucket has read it.
 func revocationName(s Subject, created int64) string {
 	return hex.EncodeToString(s[:]) + "-" + strconv.FormatInt(created, 10)
 }
 
-// parseRevocation reads the name of a listed revocation; anything else is not ok.
+// parseRevocation reads the name of a listed revocation. Anything else is not ok.
 func parseRevocation(area key, listed string) (s Subject, created int64, ok bool) {
 	segments := area.relative(listed)
 	if len(segments) != 2 && len(segments) != 3 { // the folder, or what is in it

@@ -72,7 +72,7 @@ func TestRevoke(t *testing.T) {
 func TestRevokeNothing(t *testing.T) {
 	w := newWorld()
 	for _, s := range []Subject{{}, OfPerson([16]byte{})} {
-		if err := w.node().Revoke(t.Context(), s); err != ErrNoSubject {
+		if err := w.node().Revoke(t.Context(), s); err != errNoSubject {
 			t.Errorf("got %v", err)
 		}
 	}
@@ -257,7 +257,7 @@ func TestTableIsBounded(t *testing.T) {
 	}
 	full = full.settle(0)
 	one := map[Subject]int64{OfPerson(person("bioid/1/2")): 1000}
-	if _, err := full.with(one); err != ErrTooManyRevocations {
+	if _, err := full.with(one); err != errTooManyRevocations {
 		t.Errorf("one more: %v", err)
 	}
 	next, err := full.with(map[Subject]int64{OfService(): 2000})
@@ -331,7 +331,7 @@ func TestOneRevocationTooMany(t *testing.T) {
 		many[OfSession([16]byte(binary.BigEndian.AppendUint32(make([]byte, 12), i)))] = w.Now().Unix()
 	}
 	l.revocations.table.Store(&table{settled: many})
-	if err := l.Revoke(t.Context(), OfPerson(person("bioid/1/2"))); err != ErrTooManyRevocations || w.stored(revokedArea) > 0 {
+	if err := l.Revoke(t.Context(), OfPerson(person("bioid/1/2"))); err != errTooManyRevocations || w.stored(revokedArea) > 0 {
 		t.Errorf("got %v, %d are stored", err, w.stored(revokedArea))
 	}
 	if err := l.Revoke(t.Context(), OfService()); err != nil || !l.Revoked(bearer(w)) {

@@ -8,7 +8,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/certmagic"
@@ -19,9 +18,9 @@ const (
 	callLimit = 2 * time.Second
 	// bulkLimit is the same for a call that concerns a whole bucket or more.
 	bulkLimit = time.Minute
-	// maxCalls bounds the calls under way, those included that were given up and that the storage has not returned from.
+	// maxCalls bounds the calls under way. A call that nobody waits for any longer counts until the storage returns from it.
 	maxCalls = 1024
-	// maxListings is how often a listing is tried that entries vanish from meanwhile.
+	// maxListings is how often a listing is tried while entries vanish from it.
 	maxListings = 3
 )
 
@@ -31,53 +30,6 @@ var (
 	errPanicked  = errors.New("the storage panicked")
 	errVanishing = errors.New("entries vanish while they are listed")
 )
-
-// Operation is a kind of call of the storage, as metrics name it.
-type Operation string
-
-// The operations.
-const (
-	OperationLoad   Operation = "load"
-	OperationStore  Operation = "store"
-	OperationList   Operation = "list"
-	OperationDelete Operation = "delete"
-	OperationLock   Operation = "lock"
-)
-
-// Calls counts the calls of one operation that have ended and that somebody waited for. That an entry does not exist is no error.
-type Calls struct {
-	Total, Errors uint64
-}
-
-// Counters count the calls of the storage, of one ledger or of several.
-type Counters struct {
-	loads, stores, lists, deletes, locks counter
-}
-
-// Calls returns what was counted so far. None of it is ever less the next time.
-func (c *Counters) Calls() map[Operation]Calls {
-	calls := make(map[Operation]Calls)
-	for operation, c := range map[Operation]*counter{
-		OperationLoad: &c.loads, OperationStore: &c.stores, OperationList: &c.lists,
-		OperationDelete: &c.deletes, OperationLock: &c.locks,
-	} {
-		failed := c.failed.Load()
-		calls[operation] = Calls{Total: c.done.Load() + failed, Errors: failed}
-	}
-	return calls
-}
-
-type counter struct{ done, failed atomic.Uint64 }
-
-func (c *counter) count(err error) {
-	switch {
-	case errors.Is(err, context.Canceled): // nobody waited for it, which says nothing of the storage
-	case err == nil, errors.Is(err, fs.ErrNotExist):
-		c.done.Add(1)
-	default:
-		c.failed.Add(1)
-	}
-}
 
 // store bounds what a storage can do to its callers: each call has a deadline that holds even if the storage ignores it, and
 // a panic is an error.
@@ -105,10 +57,9 @@ func (s *store) store(ctx context.Context, k key, value []byte) error {
 	if !k.isEntry() {
 		return errOddKey
 	}
-	_, err := call(ctx, s, &s.stores, callLimit, nil, func(ctx context.Context, storage certmagic.Storage) (struct{}, error) {
-		return struct{}{}, storage.Store(ctx, k.path, value)
+	return s.do(ctx, &s.stores, callLimit, nil, func(ctx context.Context, storage certmagic.Storage) error {
+		return storage.Store(ctx, k.path, value)
 	})
-	return err
 }
 
 // deleteAll deletes an entry, or a bucket with all that is in it.
@@ -116,17 +67,16 @@ func (s *store) deleteAll(ctx context.Context, k key) error {
 	if !k.isEntry() {
 		return errOddKey
 	}
-	_, err := call(ctx, s, &s.deletes, bulkLimit, nil, func(ctx context.Context, storage certmagic.Storage) (struct{}, error) {
-		err := storage.Delete(ctx, k.path)
-		if errors.Is(err, fs.ErrNotExist) {
-			err = nil
-		}
-		return struct{}{}, err
+	err := s.do(ctx, &s.deletes, bulkLimit, nil, func(ctx context.Context, storage certmagic.Storage) error {
+		return storage.Delete(ctx, k.path)
 	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	return err
 }
 
-// clear deletes a bucket with all that is in it, also on a storage that deletes only what a key names and keeps what lies below.
+// clear deletes a bucket with all that is in it, also on a storage whose Delete keeps what lies below a key.
 func (s *store) clear(ctx context.Context, bucket key) error {
 	if err := s.deleteAll(ctx, bucket); err != nil {
 		return err
@@ -153,9 +103,9 @@ func (s *store) clear(ctx context.Context, bucket key) error {
 	return nil
 }
 
-// list returns the keys in a bucket. A bucket that does not exist is empty. Storages answer the same, fs.ErrNotExist, when an
-// entry vanishes while they look at it, and the file system does so whenever another node is storing one: then what they
-// returned is incomplete, and is asked for again.
+// list returns the keys in a bucket. A bucket that does not exist is empty. But storages say fs.ErrNotExist also when an entry
+// vanishes while they list it, and a file system does so whenever another node is storing one: what they return then is incomplete.
+// So if the bucket is there, it is listed again.
 func (s *store) list(ctx context.Context, bucket key, recursive bool, limit time.Duration) ([]string, error) {
 	if bucket.path == "" {
 		return nil, errOddKey
@@ -177,15 +127,15 @@ func (s *store) list(ctx context.Context, bucket key, recursive bool, limit time
 	return nil, errVanishing
 }
 
-// lock waits a limited time for a lock, then goes on without it. The lock makes ties rare, nothing depends on it.
+// lock waits a limited time for a lock, and then goes on without it. The lock makes ties rare; nothing depends on it.
 func (s *store) lock(ctx context.Context, name string, limit time.Duration) (unlock func()) {
 	release := func() {
-		_, _ = call(ctx, s, &s.locks, callLimit, nil, func(ctx context.Context, storage certmagic.Storage) (struct{}, error) {
-			return struct{}{}, storage.Unlock(ctx, name)
+		_ = s.do(ctx, &s.locks, callLimit, nil, func(ctx context.Context, storage certmagic.Storage) error {
+			return storage.Unlock(ctx, name)
 		})
 	}
-	_, err := call(ctx, s, &s.locks, limit, release, func(ctx context.Context, storage certmagic.Storage) (struct{}, error) {
-		return struct{}{}, storage.Lock(ctx, name)
+	err := s.do(ctx, &s.locks, limit, release, func(ctx context.Context, storage certmagic.Storage) error {
+		return storage.Lock(ctx, name)
 	})
 	if err != nil {
 		return func() {}
@@ -193,13 +143,23 @@ func (s *store) lock(ctx context.Context, name string, limit time.Duration) (unl
 	return release
 }
 
+// do is [call] for what has no answer but an error.
+func (s *store) do(ctx context.Context, c *counter, limit time.Duration, undo func(),
+	do func(context.Context, certmagic.Storage) error,
+) error {
+	_, err := call(ctx, s, c, limit, undo, func(ctx context.Context, storage certmagic.Storage) (struct{}, error) {
+		return struct{}{}, do(ctx, storage)
+	})
+	return err
+}
+
 type answer[T any] struct {
 	value T
 	err   error
 }
 
-// call runs one call of the storage and counts it. After the limit it returns, whatever the storage does. If the call then
-// succeeds after all, undo takes it back.
+// call runs one call of the storage and counts it. After the limit it returns, whatever the storage does. If the storage then
+// succeeds after all, undo, if there is one, takes that back.
 func call[T any](ctx context.Context, s *store, c *counter, limit time.Duration, undo func(),
 	do func(context.Context, certmagic.Storage) (T, error),
 ) (T, error) {
@@ -233,6 +193,7 @@ func call[T any](ctx context.Context, s *store, c *counter, limit time.Duration,
 	return a.value, a.err
 }
 
+// guard runs do, and turns a panic into an error.
 func guard[T any](ctx context.Context, storage certmagic.Storage,
 	do func(context.Context, certmagic.Storage) (T, error),
 ) (a answer[T]) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"maps"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -118,32 +117,5 @@ func TestVanishingEntries(t *testing.T) {
 	vanish(100)
 	if keys, err := s.list(t.Context(), bucket, false, callLimit); err != errVanishing {
 		t.Errorf("always: %v, %v", keys, err)
-	}
-}
-
-// Who counts gets a number that never falls, and hears of what the storage did, not of who left.
-func TestCounters(t *testing.T) {
-	counters, memory := new(Counters), new(ledgertest.Memory)
-	faulty := ledgertest.NewFaulty(memory)
-	k, release := rootKey(serviceID).child("a").child("b"), make(chan struct{})
-	defer close(release)
-	for range 2 { // ledgers may share them
-		s := newStore(newHosts(Host{Storage: faulty}), counters)
-		_ = s.store(t.Context(), k, nil)
-		_, _ = s.load(t.Context(), k)
-		_, _ = s.load(t.Context(), k.child("missing"))
-		faulty.Set(ledgertest.Failing())
-		_ = s.deleteAll(t.Context(), k)
-		faulty.Set(ledgertest.Hung(release))
-		gone, leave := context.WithCancel(t.Context())
-		leave()
-		_ = s.store(gone, k, nil)
-		faulty.Set(ledgertest.Fault{})
-	}
-	want := map[Operation]Calls{
-		OperationStore: {Total: 2}, OperationLoad: {Total: 4}, OperationDelete: {Total: 2, Errors: 2}, OperationList: {}, OperationLock: {},
-	}
-	if got := counters.Calls(); !maps.Equal(got, want) {
-		t.Errorf("counted %+v, want %+v", got, want)
 	}
 }

@@ -16,13 +16,15 @@ const (
 	skew = time.Minute
 	// clockStep is how far ahead a clock may be without sweeping doing harm.
 	clockStep = time.Hour
-	// claimsSlack is how long claims outlive the minute in which their token ends: it is accepted for as long as one skew, by
-	// nodes that lag behind by another, and calls under way have to return.
+	// tokenLife is how long the service lets a token live.
+	tokenLife = 10 * time.Minute
+	// claimsSlack is how long claims outlive the minute in which their token ends: one skew for which it is still accepted, one for
+	// nodes whose clocks are behind, and time for calls under way to return.
 	claimsSlack = 3 * time.Minute
 )
 
-// Sweep deletes what has ended, as much as fits into a round. Every node sweeps; whoever comes second finds nothing. Start does
-// it regularly.
+// Sweep deletes what has ended, as much as fits into a round. Every node sweeps, and whoever comes second finds nothing. Start does it
+// regularly.
 func (l *Ledger) Sweep(ctx context.Context) error {
 	l.sweeping.Lock()
 	defer l.sweeping.Unlock()
@@ -36,8 +38,8 @@ func (l *Ledger) Sweep(ctx context.Context) error {
 	return nil
 }
 
-// sweepSpent deletes buckets of claims. The first rounds look for those that were left over by the nodes' last run; from then on
-// it counts the minutes, so that listing them, which some storages do slowly, is not needed.
+// sweepSpent deletes buckets of claims. The first rounds list what an earlier run of the nodes has left over. From then on it counts
+// the minutes, because some storages are slow to list them.
 func (l *Ledger) sweepSpent(ctx context.Context) error {
 	area, end := l.root.child(spentArea), l.firstUnspent(l.now())
 	if !l.leftoversSwept {
@@ -48,7 +50,7 @@ func (l *Ledger) sweepSpent(ctx context.Context) error {
 		if next >= end {
 			return nil
 		}
-		// First refuse to redeem what can be redeemed again once its claims are gone.
+		// Before the claims go, refuse the tokens that could be redeemed again without them.
 		l.sweptTo.Store(int64(next) + 1)
 		if err := l.store.clear(ctx, area.child(next.String())); err != nil {
 			l.leftoversSwept = false
@@ -81,7 +83,7 @@ func (l *Ledger) sweepLeftovers(ctx context.Context, area key, end minute) error
 	return nil
 }
 
-// witness notes that a token of the service was redeemed, which shows what time it is there.
+// witness notes the end of a redeemed token, which shows what time it is at the service.
 func (l *Ledger) witness(exp time.Time) {
 	for {
 		newest := l.newestExp.Load()
@@ -91,9 +93,9 @@ func (l *Ledger) witness(exp time.Time) {
 	}
 }
 
-// firstUnspent is the first bucket of claims that must stay. A clock that is an hour ahead must not destroy the claims on tokens
-// that the other nodes accept. So it is not believed until a token has been redeemed here that was issued after their end; or
-// until an hour more has passed, for nodes that redeem nothing.
+// firstUnspent is the first bucket of claims that must stay. A node whose clock is an hour ahead must not destroy claims on tokens that
+// the other nodes accept. So it does not trust its clock alone: it waits until a token has been redeemed here that was issued after
+// the end of those claims or, for nodes that redeem nothing, for an hour more.
 func (l *Ledger) firstUnspent(now time.Time) minute {
 	byClock := now.Add(-claimsSlack)
 	byService := time.Unix(l.newestExp.Load(), 0).Add(-tokenLife - claimsSlack)
@@ -101,13 +103,13 @@ func (l *Ledger) firstUnspent(now time.Time) minute {
 	return min(minuteOf(byClock), max(minuteOf(byService), minuteOf(atLast)))
 }
 
-// claimsEnd is when the claims on a token that ends at exp have nothing left to prevent: its minute is over, no node accepts it
-// any more, whether its clock is right or wrong by as much as is tolerated, and calls under way have returned.
+// claimsEnd is when the claims on a token that ends at exp have nothing left to prevent: its minute is over, no node accepts it any
+// more even if its clock is behind, and calls under way have returned.
 func claimsEnd(exp time.Time) time.Time {
 	return (minuteOf(exp) + 1).start().Add(claimsSlack)
 }
 
-// sweep deletes buckets that reading all revocations has come across.
+// sweep deletes the buckets that have ended, as reading all revocations has found them.
 func (r *revocations) sweep(ctx context.Context) error {
 	for range maxSwept {
 		m, ok := r.nextEnded()

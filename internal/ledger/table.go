@@ -7,14 +7,13 @@ import (
 )
 
 const (
-	// maxRecent is how many revocations are copied for each new one.
+	// maxRecent bounds how many revocations are copied for each new one.
 	maxRecent = 1024
 	// maxRevocations bounds the memory they take to about 60 MB. Revoking everything is possible beyond it.
 	maxRevocations = 1 << 20
 )
 
-// ErrTooManyRevocations is returned when no more fit into memory.
-var ErrTooManyRevocations = errors.New("there are too many revocations")
+var errTooManyRevocations = errors.New("there are too many revocations to keep one more; revoke everything of the service instead")
 
 // The kinds of subjects: the first byte of each.
 const (
@@ -26,10 +25,10 @@ const (
 // Subject is what a revocation concerns: a kind and a hash. The zero value concerns nothing.
 type Subject [16]byte
 
-// OfSession is the session with this id, which is a hash, and the token that it derives from.
+// OfSession is the session with this id, which is a hash, and the token that began it.
 func OfSession(id [16]byte) Subject { return subject(kindSession, id) }
 
-// OfPerson is everything up to now of the person that this hash stands for; the zero hash stands for nobody.
+// OfPerson is everything up to now of the person whom this hash stands for. The zero hash stands for nobody.
 func OfPerson(hash [16]byte) Subject {
 	if hash == [16]byte{} {
 		return Subject{}
@@ -37,7 +36,7 @@ func OfPerson(hash [16]byte) Subject {
 	return subject(kindPerson, hash)
 }
 
-// OfService is everything up to now.
+// OfService is everything of the service up to now.
 func OfService() Subject { return subject(kindService, [16]byte{}) }
 
 func subject(kind byte, id [16]byte) Subject {
@@ -49,7 +48,7 @@ func (s Subject) known() bool {
 	return s[0] >= kindSession && s[0] <= kindPerson || s == OfService()
 }
 
-// Bearer is whoever asks to be let in, with a session or a token. What is zero is not looked up.
+// Bearer is whoever asks to be let in, with a session or a token. A zero field is not looked up.
 type Bearer struct {
 	// Session is the id of the session, or of the one that the token would begin.
 	Session [16]byte
@@ -59,8 +58,8 @@ type Bearer struct {
 	NotBefore time.Time
 }
 
-// table is an immutable set of revocations, so that reading it takes no lock: by subject, the second in which it was revoked
-// last. Few are recent and copied for each change, the many are settled and shared by the versions of the table.
+// table is an immutable set of revocations, so that reading it takes no lock. It maps a subject to the second in which it was last
+// revoked. Each change copies the recent ones, which are few; the settled ones, which are many, are shared by all versions.
 type table struct {
 	settled, recent map[Subject]int64
 	all             int64 // when everything was revoked
@@ -88,7 +87,7 @@ func (t *table) at(s Subject) int64 {
 	return t.settled[s]
 }
 
-// with returns the union of t and more revocations, of which the later counts.
+// with returns the union of t and more revocations. Of two of one subject the later counts.
 func (t *table) with(more map[Subject]int64) (*table, error) {
 	next := &table{settled: t.settled, recent: t.recent, all: max(t.all, more[OfService()]), persons: t.persons}
 	news := make(map[Subject]int64)
@@ -102,7 +101,7 @@ func (t *table) with(more map[Subject]int64) (*table, error) {
 		return next, nil
 	}
 	if len(t.settled)+len(t.recent)+len(news) > maxRevocations {
-		return nil, ErrTooManyRevocations
+		return nil, errTooManyRevocations
 	}
 	next.recent = make(map[Subject]int64, len(t.recent)+len(news))
 	maps.Copy(next.recent, t.recent)
@@ -110,11 +109,11 @@ func (t *table) with(more map[Subject]int64) (*table, error) {
 	return next, nil
 }
 
-// matters is the second before which a revocation adds nothing: everything has been revoked since. A token of a service whose
-// clock is ahead may seem younger than its revocation.
+// matters is the second before which a revocation adds nothing, because everything has been revoked since. It is a skew earlier than
+// that: a service whose clock is ahead may issue tokens that seem younger than they are.
 func (t *table) matters() int64 { return t.all - int64(skew/time.Second) }
 
-// settle returns t with all revocations settled, but for those from before a certain second and those that do not matter.
+// settle returns t with all revocations settled. It drops those from before a certain second, and those that do not matter.
 func (t *table) settle(from int64) *table {
 	from = max(from, t.matters())
 	next := &table{settled: make(map[Subject]int64, len(t.settled)+len(t.recent)), all: t.all}
