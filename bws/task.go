@@ -3,17 +3,19 @@ package bws
 // Task is the set of bits in a token's task claim: which operation the token permits, and under which conditions (documented).
 type Task int32
 
-// The bits of a task. The operation is one of the kinds; the rest are conditions.
+// The bits of a task: one of four kinds, the number of tries, and conditions.
 const (
-	TaskVerify     Task = 0x00
-	TaskIdentify   Task = 0x10
-	TaskEnroll     Task = 0x20
-	TaskLiveOnly   Task = 0x80
-	TaskKindMask   Task = 0xf0
-	TaskTriesMask  Task = 0x0f
-	TaskLiveDetect Task = 0x100
-	TaskChallenge  Task = 0x200
-	TaskAutoEnroll Task = 0x1000
+	TaskVerify   Task = 0x00
+	TaskIdentify Task = 0x10
+	TaskEnroll   Task = 0x20
+	TaskLiveOnly Task = 0x80 // a liveness detection, about nobody
+	TaskKindMask Task = 0xf0
+
+	TaskTriesMask Task = 0x0f // how often the operation may be tried; 0 stands for 3
+
+	TaskLiveDetect Task = 0x100  // live detection
+	TaskChallenge  Task = 0x200  // challenge-response
+	TaskAutoEnroll Task = 0x1000 // a successful verification also enrolls
 )
 
 // defaultTries is what a tries nibble of 0 stands for (documented).

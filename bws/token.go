@@ -20,7 +20,7 @@ var ErrMalformedToken = errors.New("not a well-formed token: expected a canonica
 
 // UnverifiedClaims are the claims of a token as its holder presents them. Nobody has checked the signature, whose key only
 // the service has: claims are hints that may deny early, and never allow before the service has accepted those exact bytes.
-// Texts are as in the token, of any characters. A claim that is absent or null is the zero value.
+// Texts are as in the token, and may hold any characters. A claim that is absent or null is the zero value.
 type UnverifiedClaims struct {
 	// TokenID is the claim "tokenid" (observed).
 	TokenID string

@@ -7,7 +7,7 @@ import (
 	"net/http/httptest"
 )
 
-// TB is the part of testing.TB that a server needs.
+// TB is the part of [testing.TB] that a server needs.
 type TB interface {
 	Helper()
 	Cleanup(func())

@@ -11,15 +11,15 @@ import (
 	"github.com/caddy-bws/caddy-bws/internal/ledger/ledgertest"
 )
 
-// sealed is a session as its cookie would hold it.
+// sealed is a session as a cookie would hold it, and what became of it.
 type sealed struct {
 	key    KeyID
 	until  time.Time // when the key opens nothing any more
 	at     time.Time
 	bearer Bearer
 
-	revoked bool // so that every node knows
-	tried   bool // so that some node knows
+	revoked bool // so that every node must refuse it
+	tried   bool // so that some node may refuse it
 }
 
 // cluster is what the property is about: nodes with slightly different clocks, on one storage that may be down.
@@ -67,8 +67,8 @@ func (c *cluster) issue(t *rapid.T) {
 		Person:    person(fmt.Sprintf("bioid/1/%d", 1+n%3)),
 		NotBefore: c.Now().Add(-time.Duration(rapid.IntRange(0, 600).Draw(t, "age")) * time.Second),
 	}
-	// Of a person, or all, after the token was issued. What was revoked while the storage was down is refused by nodes that have
-	// heard of it, until they restart.
+	// The person, or everything, may have been revoked since the token was issued. What was revoked while the storage was down is
+	// refused only by the node that revoked it, until it restarts.
 	for _, r := range c.stored {
 		s.revoked = s.revoked || r.hits(&s.bearer)
 	}
@@ -151,15 +151,15 @@ func (c *cluster) advance(t *rapid.T) {
 	}
 }
 
+// fail takes the storage down, or brings it back.
 func (c *cluster) fail(t *rapid.T) {
-	c.down = !c.down
-	c.faulty.Set(ledgertest.Fault{})
-	if c.down {
+	if c.down = !c.down; c.down {
 		c.faulty.Set(ledgertest.Failing())
-	} else {
-		c.Advance(KeyPropagation)
-		c.syncAll(t)
+		return
 	}
+	c.faulty.Set(ledgertest.Fault{})
+	c.Advance(KeyPropagation)
+	c.syncAll(t)
 }
 
 func (c *cluster) restart(t *rapid.T) {

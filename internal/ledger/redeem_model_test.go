@@ -10,18 +10,18 @@ import (
 	"github.com/caddy-bws/caddy-bws/internal/ledger/ledgertest"
 )
 
-// The steps of a redemption that concern the storage, by the labels they have in model/redeem.pml.
+// modelSteps are the steps of a redemption that concern the storage, with their labels in model/redeem.pml.
 var modelSteps = map[ledgertest.Operation]string{
 	ledgertest.Lock: "lock", ledgertest.Store: "claim", ledgertest.List: "look", ledgertest.Unlock: "unlock",
 }
 
-// crash is where a node stops: at a step, which is still taken or is not.
+// crash is where a node stops: right after a step that it has taken, or right before one that it has not.
 type crash struct {
 	step  ledgertest.Operation // "" for a node that does not crash
 	taken bool
 }
 
-// steppedNode is a node that takes each step of a redemption only when it is told to. The locker lets everybody have the lock.
+// steppedNode is a node that takes each step of a redemption only when it is told to. Its storage lets everybody have the lock.
 type steppedNode struct {
 	*Ledger
 	turn, taken chan struct{}
@@ -30,10 +30,12 @@ type steppedNode struct {
 	allowed     bool
 }
 
+// newSteppedNode returns a node whose stepped operations wait for turn, and tell taken when they are done or the node has crashed.
 func newSteppedNode(w *world, stepped []ledgertest.Operation, c crash) *steppedNode {
 	n := &steppedNode{turn: make(chan struct{}), taken: make(chan struct{}), finished: make(chan struct{})}
 	faulty := ledgertest.NewFaulty(w.memory)
 	crashed := false
+	// take is called before each operation and, if that returned no error, after it.
 	take := func(operation ledgertest.Operation, before bool) error {
 		if !slices.Contains(stepped, operation) {
 			return nil
@@ -111,8 +113,8 @@ func schedules(nodes, steps int, f func(order []int)) {
 	extend()
 }
 
-// Two and three nodes go through all orders of the steps that the model has, with a crash at each of them. However they come, the
-// token is redeemed once at most, whoever is started anew included.
+// Two and three nodes go through all orders of the steps that the model has, with a crash at each of them. In whatever order they
+// come, the token is redeemed at most once, also by a node that is started anew in the end.
 func TestRedeemSchedules(t *testing.T) {
 	all := []ledgertest.Operation{ledgertest.Lock, ledgertest.Store, ledgertest.List, ledgertest.Unlock}
 	for _, test := range []struct {
@@ -140,16 +142,17 @@ func TestRedeemSchedules(t *testing.T) {
 	}
 }
 
-// redeemInOrder has each node redeem the same token, of which the first crashes and tries again in the end. It returns how often
-// that was allowed.
+// redeemInOrder has the nodes redeem one token in an order of steps. The first of them may crash, and a new one redeems the token in
+// the end. It returns how often that was allowed.
 func redeemInOrder(t *testing.T, order []int, count int, stepped []ledgertest.Operation, c crash) (allowed int) {
 	t.Helper()
 	w, nodes := newWorld(), make([]*steppedNode, count)
 	for i := range nodes {
-		nodes[i] = newSteppedNode(w, stepped, crash{})
+		at := crash{}
 		if i == 0 {
-			nodes[i] = newSteppedNode(w, stepped, c)
+			at = c
 		}
+		nodes[i] = newSteppedNode(w, stepped, at)
 		go nodes[i].redeem(t, w)
 	}
 	for _, i := range order {

@@ -246,12 +246,17 @@ func TestOddRevocationsAreSkipped(t *testing.T) {
 	}
 }
 
-func TestTableIsBounded(t *testing.T) {
+// asManyAsFit returns revocations of sessions at one second, of which not one more fits into memory.
+func asManyAsFit(at int64) map[Subject]int64 {
 	many := make(map[Subject]int64, maxRevocations)
 	for i := range uint32(maxRevocations) {
-		many[OfSession([16]byte(binary.BigEndian.AppendUint32(make([]byte, 12), i)))] = 1000
+		many[OfSession([16]byte(binary.BigEndian.AppendUint32(make([]byte, 12), i)))] = at
 	}
-	full, err := new(table).with(many)
+	return many
+}
+
+func TestTableIsBounded(t *testing.T) {
+	full, err := new(table).with(asManyAsFit(1000))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -322,15 +327,11 @@ func TestRevocationsInAStorm(t *testing.T) {
 	}
 }
 
-// Whoever revokes one more than fit is told, and nothing is stored that no node would know of.
+// Whoever makes one revocation too many is told so, and nothing is stored that no node would know of.
 func TestOneRevocationTooMany(t *testing.T) {
 	w := newWorld()
 	l := w.synced(t)
-	many := make(map[Subject]int64, maxRevocations)
-	for i := range uint32(maxRevocations) {
-		many[OfSession([16]byte(binary.BigEndian.AppendUint32(make([]byte, 12), i)))] = w.Now().Unix()
-	}
-	l.revocations.table.Store(&table{settled: many})
+	l.revocations.table.Store(&table{settled: asManyAsFit(w.Now().Unix())})
 	if err := l.Revoke(t.Context(), OfPerson(person("bioid/1/2"))); err != errTooManyRevocations || w.stored(revokedArea) > 0 {
 		t.Errorf("got %v, %d are stored", err, w.stored(revokedArea))
 	}

@@ -209,6 +209,27 @@ func TestEncode(t *testing.T) {
 	})
 }
 
+// What cannot have been written is not read, though it was sealed.
+func TestDecodeRefuses(t *testing.T) {
+	good := Begin(hashOf("token"), verified(), start)
+	odd := *good
+	odd.Evidence.Action = "deletion"
+	action := len(ID{}) + len(evidence.Person{}) + 5*8 + 4
+	for name, content := range map[string][]byte{
+		"an action nobody knows": odd.encode(nil),
+		"one action too many":    slices.Replace(good.encode(nil), action, action+1, byte(len(actions))),
+		"a flag nobody knows":    slices.Replace(good.encode(nil), action+1, action+2, faceFlag<<1),
+		"too short":              good.encode(nil)[:fixedLength-1],
+	} {
+		if s, ok := decode(content); ok {
+			t.Errorf("%s: got %+v", name, s)
+		}
+	}
+	if _, ok := decode(good.encode(nil)[:fixedLength]); !ok {
+		t.Error("nobody is not read")
+	}
+}
+
 // What opens is in good form, and nothing makes opening panic.
 func FuzzOpen(f *testing.F) {
 	keys := newKeys(f, clock)
@@ -247,26 +268,5 @@ func BenchmarkOpen(b *testing.B) {
 		if _, ok := Open(b.Context(), keys, &here, value); !ok {
 			b.Fatal("it does not open")
 		}
-	}
-}
-
-// What cannot have been written is not read, though it was sealed.
-func TestDecodeRefuses(t *testing.T) {
-	good := Begin(hashOf("token"), verified(), start)
-	odd := *good
-	odd.Evidence.Action = "deletion"
-	action := len(ID{}) + len(evidence.Person{}) + 5*8 + 4
-	for name, content := range map[string][]byte{
-		"an action nobody knows": odd.encode(nil),
-		"one action too many":    slices.Replace(good.encode(nil), action, action+1, byte(len(actions))),
-		"a flag nobody knows":    slices.Replace(good.encode(nil), action+1, action+2, faceFlag<<1),
-		"too short":              good.encode(nil)[:fixedLength-1],
-	} {
-		if s, ok := decode(content); ok {
-			t.Errorf("%s: got %+v", name, s)
-		}
-	}
-	if _, ok := decode(good.encode(nil)[:fixedLength]); !ok {
-		t.Error("nobody is not read")
 	}
 }
