@@ -7,7 +7,7 @@ const query = new URLSearchParams(location.search)
 const token = query.get('access_token') ?? ''
 const returnURL = query.get('return_url') ?? ''
 const state = query.get('state') ?? ''
-// Whether the person need not press Start. The page only returned it since 2020 (documented), which its newer path stands for.
+// Whether to begin without a press of Start. BioID's page gives the parameter back since 2020 (documented); here the newer path does.
 const skipIntro = query.get('skipintro') === 'true'
 const ending = location.pathname.endsWith('/uui') ? `&skipintro=${skipIntro}` : ''
 const endpoint = document.body.dataset.endpoint
@@ -52,7 +52,7 @@ let task, stream
 let tries = 0
 let busy = false
 let asking = false
-const left = new AbortController()
+const left = new AbortController() // aborted as soon as the page goes back
 
 const say = text => { element('status').textContent = text }
 const sleep = ms => new Promise(resolve => setTimeout(resolve, ms))
@@ -87,7 +87,7 @@ function leave(parameters) {
   location.href = `${returnURL}?${parameters}`
 }
 
-// leaveSoon gives time to read why, and a button for those who have.
+// leaveSoon gives time to read why, and a button for those who have read it.
 async function leaveSoon(text, parameters, ms) {
   say(`${text}\nYou are taken back to ${new URL(returnURL).host}.`)
   element('cancel').textContent = 'Go back now'
@@ -100,7 +100,7 @@ const succeed = () => leaveSoon(task.done, `access_token=${token}&state=${state}
 const fail = error => leaveSoon(phrase(error), `access_token=${token}&error=${error}&state=${state}${ending}`, 2 * moment)
 const cancel = () => leave(`error=user_abort&access_token=${token}&state=${state}`)
 
-// call calls an API with the token, and fails with what to say or, if there is no use in going on, with the error to end with.
+// call calls an API with the token. It throws what to say or, if there is no use in going on, the error to go back with.
 async function call(path, init) {
   const response = await fetch(`${endpoint}/${path}`, {
     ...init,
@@ -114,7 +114,7 @@ async function call(path, init) {
   return response.status === 204 ? null : response.json()
 }
 
-// picture returns what the camera sees, or any small picture, as a data URL.
+// picture returns what the camera sees as a data URL or, without a camera, some small picture.
 function picture(camera) {
   const canvas = document.createElement('canvas')
   const context = canvas.getContext('2d')
@@ -151,7 +151,7 @@ async function uploadPictures(camera) {
   }
 }
 
-// perform makes one try, with an outcome if one was chosen, else with the camera, and says how it ended. It reports whether
+// perform makes one try: with the outcome if one was chosen, else with the camera. It says how the try ended, and reports whether
 // another one may follow.
 async function perform(outcome) {
   await uploadPictures(!outcome)
@@ -184,7 +184,7 @@ async function attempt(outcome) {
   if (skipIntro && !outcome && stream) setTimeout(attempt, 2 * moment)
 }
 
-// show brings the document up to date. What cannot be pressed now keeps its focus, and so stays where the keyboard is.
+// show brings the document up to date. A button that does nothing now keeps the focus, so that the keyboard stays where it is.
 function show(working) {
   busy = working
   document.body.classList.toggle('busy', busy)
@@ -199,7 +199,7 @@ async function openCamera() {
   if (busy || asking) return
   asking = true
   const question = 'Allow this page to use your camera, please.'
-  // Somebody who does not answer may have made a try without the camera, whose end is what counts.
+  // Whoever did not answer may have made a try without the camera meanwhile: what was said of that stays.
   const inform = text => { if (element('status').textContent === question) say(text) }
   say(question)
   try {
@@ -230,7 +230,7 @@ function closeCamera() {
   if (!busy) show(false)
 }
 
-// choose makes a button end the next operation so. It is there only if the service is the emulator.
+// choose makes a button end the next operation with an outcome. There is such a button only if the service is the emulator.
 function choose(id, label, outcome) {
   const button = element(id)
   if (!button) return
@@ -261,6 +261,6 @@ function begin() {
   openCamera()
 }
 
-// A page that the browser brings back as it was left would have nothing more to do.
+// A page that the browser brings back as it was left could do nothing any more: start anew.
 addEventListener('pageshow', event => { if (event.persisted) location.reload() })
 begin()
