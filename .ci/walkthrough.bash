@@ -14,8 +14,13 @@ begin_walk() {
 }
 
 end_walk() {
-	local status=$?
+	local status=$? block
 	stop_servers
+	if ((!status)); then
+		for block in "$dir"/*.sh; do
+			[[ -e ${block%.sh}.ran ]] || { echo "nothing has run $block" && status=1; }
+		done
+	fi
 	if ((status)); then
 		tail -n 200 "$dir"/raw "$dir"/*.log
 	fi
@@ -24,7 +29,8 @@ end_walk() {
 }
 
 # blocks <page> <marker> <name> puts the ```sh blocks between `<!-- marker -->` and `<!-- /marker -->` into files, with what they
-# must print: name-01.sh, name-02.sh, name-02.text, …
+# must print: name-01.sh, name-02.sh, name-02.text, name-03.sh, name-03.json, …
+# A test reads from the calls of this function which blocks are run: page and marker stand there as they are.
 blocks() {
 	awk -v to="$dir/$3" -v begin="<!-- $2 -->" -v end="<!-- /$2 -->" '
 		$0 == begin      { inside = 1 }
@@ -34,6 +40,7 @@ blocks() {
 		file             { print > file; next }
 		/^```sh$/        { file = sprintf("%s-%02d.sh", to, ++n); next }
 		/^```text$/      { file = sprintf("%s-%02d.text", to, n); next }
+		/^```json$/      { file = sprintf("%s-%02d.json", to, n); next }
 	' "$1"
 	[[ -f $dir/$3-01.sh ]] || { echo "$1 has nothing to do between the markers $2" && return 1; }
 }
@@ -50,18 +57,35 @@ expect() {
 	done < <(sed -E '/^(…)?$/d; s/[][\\.*^$+?(){}|]/\\&/g; s/…/.*/g' "$1")
 }
 
+# members lists the members of the JSON on the standard input, however deep. How many a list has does not matter.
+members() {
+	jq -c '[paths | map(if type == "number" then 0 else . end)] | unique[]'
+}
+
 # walk runs blocks as they are written. They share this shell, so that a later one sees the variables of an earlier one.
 walk() {
 	local block
 	for block; do
 		sed 's/^/$ /' "$block"
+		: >"${block%.sh}.ran"
 		# shellcheck disable=SC1090
 		source "$block" >"$dir/raw" 2>&1
 		awk '{ sub(/\r$/, ""); print }' "$dir/raw" | tee "$dir/output"
 		if [[ -f ${block%.sh}.text ]]; then
 			expect "${block%.sh}.text" "$dir/output"
 		fi
+		if [[ -f ${block%.sh}.json ]]; then
+			diff <(members <"${block%.sh}.json") <(members <"$dir/output")
+		fi
 	done
+}
+
+# take <block> prints a block that its caller runs, with the Caddy that was built before: in $dir, or the given one.
+take() {
+	local command
+	: >"$dir/$1.ran"
+	command=$(<"$dir/$1.sh")
+	printf '%s\n' "${command//go run .\/cmd\/caddy/${2:-$dir/caddy}}"
 }
 
 listens() {
@@ -71,14 +95,18 @@ listens() {
 # start_app <block> <port> starts what that block starts, and returns when it listens.
 start_app() {
 	local pid deadline=$((SECONDS + 120))
+	if listens "$2"; then
+		echo "port $2 belongs to something else"
+		return 1
+	fi
 	set -m
-	bash -c "$(<"$dir/start-$1.sh")" >"$dir/start-$1.log" 2>&1 </dev/null &
+	bash -c "$(take "$1")" >"$dir/$1.log" 2>&1 </dev/null &
 	set +m
 	pid=$!
 	servers+=("$pid")
 	until listens "$2"; do
 		if ! kill -0 "$pid" 2>/dev/null || ((SECONDS > deadline)); then
-			cat "$dir/start-$1.log"
+			cat "$dir/$1.log"
 			return 1
 		fi
 		sleep 0.2
