@@ -2,6 +2,7 @@ package bws
 
 import (
 	"encoding/base64"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -78,6 +79,9 @@ func TestParseTokenAtTheBounds(t *testing.T) {
 	}
 	if _, err := ParseToken(longest); err != nil {
 		t.Errorf("a token of %d bytes: %v", len(longest), err)
+	}
+	if bound := fmt.Sprintf("at most %d bytes", MaxTokenLength); !strings.Contains(ErrMalformedToken.Error(), bound) {
+		t.Errorf("the error does not say %q: %v", bound, ErrMalformedToken)
 	}
 }
 
