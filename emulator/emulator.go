@@ -28,7 +28,7 @@ var services = caddy.NewUsagePool()
 // can reach it chooses the outcome of every operation: let it listen on the loopback interface, on a site of its own, and
 // give `http://localhost:<port>/extension` as the endpoint to the service under development.
 //
-// Requests below `/extension`, and to the capture page at `/bws/performtask` and `/bws/uui`, are answered, all others are passed
+// Requests below `/extension`, and to the capture page at `/bws/performtask` and `/bws/uui`, are answered; all others are passed
 // on. Enrolled people are recognized; any other outcome is chosen with the page's buttons, or with
 // `POST /extension/emulator/outcome`, which is the emulator's own and no part of BWS:
 //
@@ -107,7 +107,7 @@ func (e *Emulator) Cleanup() error {
 	return e.release()
 }
 
-// ServeHTTP answers requests to the emulated service.
+// ServeHTTP answers requests to the emulated service, and passes on all others.
 func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	path := r.URL.Path
 	if strings.HasPrefix(path, bwstest.Base+"/") || path == bwstest.PerformTask || path == bwstest.UUI {
