@@ -57,9 +57,10 @@ func (s *store) store(ctx context.Context, k key, value []byte) error {
 	if !k.isEntry() {
 		return errOddKey
 	}
-	return s.do(ctx, &s.stores, callLimit, nil, func(ctx context.Context, storage certmagic.Storage) error {
-		return storage.Store(ctx, k.path, value)
+	_, err := call(ctx, s, &s.stores, callLimit, nil, func(ctx context.Context, storage certmagic.Storage) (struct{}, error) {
+		return struct{}{}, storage.Store(ctx, k.path, value)
 	})
+	return err
 }
 
 // deleteAll deletes an entry, or a bucket with all that is in it.
@@ -67,8 +68,8 @@ func (s *store) deleteAll(ctx context.Context, k key) error {
 	if !k.isEntry() {
 		return errOddKey
 	}
-	err := s.do(ctx, &s.deletes, bulkLimit, nil, func(ctx context.Context, storage certmagic.Storage) error {
-		return storage.Delete(ctx, k.path)
+	_, err := call(ctx, s, &s.deletes, bulkLimit, nil, func(ctx context.Context, storage certmagic.Storage) (struct{}, error) {
+		return struct{}{}, storage.Delete(ctx, k.path)
 	})
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -130,27 +131,17 @@ func (s *store) list(ctx context.Context, bucket key, recursive bool, limit time
 // lock waits a limited time for a lock, and then goes on without it. The lock makes ties rare; nothing depends on it.
 func (s *store) lock(ctx context.Context, name string, limit time.Duration) (unlock func()) {
 	release := func() {
-		_ = s.do(ctx, &s.locks, callLimit, nil, func(ctx context.Context, storage certmagic.Storage) error {
-			return storage.Unlock(ctx, name)
+		_, _ = call(ctx, s, &s.locks, callLimit, nil, func(ctx context.Context, storage certmagic.Storage) (struct{}, error) {
+			return struct{}{}, storage.Unlock(ctx, name)
 		})
 	}
-	err := s.do(ctx, &s.locks, limit, release, func(ctx context.Context, storage certmagic.Storage) error {
-		return storage.Lock(ctx, name)
+	_, err := call(ctx, s, &s.locks, limit, release, func(ctx context.Context, storage certmagic.Storage) (struct{}, error) {
+		return struct{}{}, storage.Lock(ctx, name)
 	})
 	if err != nil {
 		return func() {}
 	}
 	return release
-}
-
-// do is [call] for what has no answer but an error.
-func (s *store) do(ctx context.Context, c *counter, limit time.Duration, undo func(),
-	do func(context.Context, certmagic.Storage) error,
-) error {
-	_, err := call(ctx, s, c, limit, undo, func(ctx context.Context, storage certmagic.Storage) (struct{}, error) {
-		return struct{}{}, do(ctx, storage)
-	})
-	return err
 }
 
 type answer[T any] struct {
