@@ -55,10 +55,14 @@ func NewTransport(cfg TransportConfig) *http.Transport {
 	return t
 }
 
-// dial opens a connection, with a resolver of its own. A shared one would merge lookups of the same name: calls would wait for a
-// lookup that began while the name servers were silent, even though they answer again.
+// dial opens a connection.
 func dial(ctx context.Context, network, address string) (net.Conn, error) {
-	usual := net.DefaultResolver
+	return dialWith(ctx, net.DefaultResolver, network, address)
+}
+
+// dialWith opens a connection, with a resolver of its own that asks as the usual one does. A shared one would merge lookups of the same
+// name: calls would wait for a lookup that began while the name servers were silent, even though they answer again.
+func dialWith(ctx context.Context, usual *net.Resolver, network, address string) (net.Conn, error) {
 	dialer := net.Dialer{
 		Timeout:  connectTime,
 		Resolver: &net.Resolver{PreferGo: usual.PreferGo, StrictErrors: usual.StrictErrors, Dial: usual.Dial},

@@ -1,4 +1,4 @@
-// Package dnstest provides a name server to test with, which can be silent or know nothing.
+// Package dnstest provides a name server to test with, which can be silent, slow or broken, or know nothing.
 package dnstest
 
 import (
@@ -8,6 +8,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
 )
@@ -15,10 +16,12 @@ import (
 // State is what the server does about names.
 type State int
 
-// The states. A name that is Here has the address 127.0.0.1.
+// The states. A name that is Here has the address 127.0.0.1, one that is Gone does not exist (NXDOMAIN), and for one that is Broken
+// the server says that it has failed (SERVFAIL).
 const (
 	Here State = iota
 	Gone
+	Broken
 	Silent
 )
 
@@ -34,8 +37,14 @@ type Server struct {
 	// Addr is its address, for TCP, which loses nothing.
 	Addr string
 
-	mu     sync.Mutex
-	states map[string]State
+	mu      sync.Mutex
+	domains map[string]behavior
+}
+
+// behavior is what the server does about the names of a domain, and how long it takes over it.
+type behavior struct {
+	state State
+	delay time.Duration
 }
 
 // Start starts a server, which lives until the test ends. All names are Here.
@@ -46,7 +55,7 @@ func Start(t TB) *Server {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = l.Close() })
-	s := &Server{Addr: l.Addr().String(), states: make(map[string]State)}
+	s := &Server{Addr: l.Addr().String(), domains: make(map[string]behavior)}
 	go func() {
 		for {
 			conn, err := l.Accept()
@@ -59,11 +68,28 @@ func Start(t TB) *Server {
 	return s
 }
 
-// Set changes the state of the names below a domain.
-func (s *Server) Set(domain string, state State) {
+// Set changes the state of the names below a domain. It answers at once.
+func (s *Server) Set(domain string, state State) { s.set(domain, behavior{state: state}) }
+
+// Slow has the server take its time for the names below a domain, which are Here.
+func (s *Server) Slow(domain string, delay time.Duration) { s.set(domain, behavior{delay: delay}) }
+
+func (s *Server) set(domain string, b behavior) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.states[domain+"."] = state
+	s.domains[domain] = b
+}
+
+// behaviorFor is that of the name's domain, also if the resolver has appended one of its own, as it does if a name does not exist.
+func (s *Server) behaviorFor(name string) behavior {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for domain, b := range s.domains {
+		if strings.Contains(name, "."+domain+".") {
+			return b
+		}
+	}
+	return behavior{}
 }
 
 // Resolver returns a resolver that asks the server at an address.
@@ -102,19 +128,19 @@ func (s *Server) answer(packet []byte) []byte {
 	if err != nil {
 		return nil
 	}
-	_, domain, _ := strings.Cut(question.Name.String(), ".")
-	s.mu.Lock()
-	state := s.states[domain]
-	s.mu.Unlock()
+	b := s.behaviorFor(question.Name.String())
+	time.Sleep(b.delay)
 	message := dnsmessage.Message{
 		Header:    dnsmessage.Header{ID: header.ID, Response: true, RecursionDesired: true, RecursionAvailable: true},
 		Questions: []dnsmessage.Question{question},
 	}
 	switch {
-	case state == Silent:
+	case b.state == Silent:
 		return nil
-	case state == Gone:
+	case b.state == Gone:
 		message.RCode = dnsmessage.RCodeNameError
+	case b.state == Broken:
+		message.RCode = dnsmessage.RCodeServerFailure
 	case question.Type == dnsmessage.TypeA:
 		message.Answers = []dnsmessage.Resource{{
 			Header: dnsmessage.ResourceHeader{Name: question.Name, Type: dnsmessage.TypeA, Class: dnsmessage.ClassINET},
