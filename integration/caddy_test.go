@@ -67,12 +67,18 @@ type caddyProcess struct {
 func startCaddy(t *testing.T, globalOptions, sites string) *caddyProcess {
 	t.Helper()
 	c := &caddyProcess{t: t, Addr: freeAddr(t), Admin: freeAddr(t)}
+	c.runSites(globalOptions, sites)
+	return c
+}
+
+// runSites is startCaddy for a process that has been set up.
+func (c *caddyProcess) runSites(globalOptions, sites string) {
+	c.t.Helper()
 	if !strings.Contains(globalOptions, "log {") {
 		globalOptions += "\nlog {\nformat bws\n}\n" // as docs/operations.md advises
 	}
 	c.run(fmt.Sprintf("{\n\tadmin %s\n\tauto_https off\n\tdebug\n%s\n}\n%s",
 		c.Admin, globalOptions, strings.ReplaceAll(sites, "{addr}", "http://"+c.Addr)))
-	return c
 }
 
 func (c *caddyProcess) run(caddyfile string) {

@@ -17,6 +17,9 @@ import (
 	"github.com/caddy-bws/caddy-bws/internal/dnstest"
 )
 
+// slowLookup is how long name servers take that are slow.
+const slowLookup = 300 * time.Millisecond
+
 // bwsFault is a way in which BWS fails, or what is between Caddy and BWS.
 type bwsFault struct {
 	id string
@@ -69,6 +72,10 @@ func bwsFaults() []*bwsFault {
 			begin: (*peer).showOtherCertificate, end: (*peer).showCertificate},
 		{id: "nameless", name: "has a name that does not exist", reason: "service_unavailable", breaks: true, tls: true, named: true,
 			begin: (*peer).loseName, end: (*peer).findName},
+		{id: "misnamed", name: "has a name that name servers fail at (SERVFAIL)", reason: "service_unavailable", breaks: true, tls: true, named: true,
+			begin: (*peer).breakName, end: (*peer).findName},
+		{id: "slowname", name: "has a name that name servers take 300 ms for, at each call", tls: true, named: true,
+			begin: (*peer).slowName, end: (*peer).findName},
 		{id: "unnamed", name: "has a name that name servers do not answer for", reason: "service_timeout", breaks: true, tls: true, named: true,
 			begin: (*peer).silenceName, end: (*peer).findName},
 	}
@@ -121,18 +128,18 @@ func startPeer(t *testing.T, fault *bwsFault, storages []*storageFault, names *d
 }
 
 // host is the name by which a service finds the peer, if it is named.
-func (p *peer) host(storage string) string { return storage + "." + p.id + ".test" }
+func (p *peer) host(storage string) string { return storage + "." + p.domain() }
 
 // endpoint is what the service for a state of the storage is configured with.
 func (p *peer) endpoint(storage string) string {
-	origin := "http://" + p.proxy.Addr
+	path := "/" + storage + bwstest.Base
 	switch {
 	case p.named:
-		origin = "https://" + p.host(storage) + ":" + p.port
+		return "https://" + p.host(storage) + ":" + p.port + path
 	case p.tls:
-		origin = "https://127.0.0.1:" + p.port
+		return "https://127.0.0.1:" + p.port + path
 	}
-	return origin + "/" + storage + bwstest.Base
+	return "http://" + p.proxy.Addr + path
 }
 
 // ServeHTTP has the emulator for the state of the storage answer.
@@ -166,10 +173,24 @@ func (p *peer) showOtherCertificate() {
 }
 
 func (p *peer) loseName()    { p.hide(dnstest.Gone) }
+func (p *peer) breakName()   { p.hide(dnstest.Broken) }
 func (p *peer) silenceName() { p.hide(dnstest.Silent) }
-func (p *peer) findName()    { p.names.Set(p.id+".test", dnstest.Here) }
 
 func (p *peer) hide(state dnstest.State) {
-	p.names.Set(p.id+".test", state)
+	p.names.Set(p.domain(), state)
 	p.server.CloseClientConnections()
 }
+
+// slowName has each call look the name up, slowly.
+func (p *peer) slowName() {
+	p.names.Slow(p.domain(), slowLookup)
+	p.server.Config.SetKeepAlivesEnabled(false)
+}
+
+func (p *peer) findName() {
+	p.names.Set(p.domain(), dnstest.Here)
+	p.server.Config.SetKeepAlivesEnabled(true)
+}
+
+// domain is that of the names by which services find the peer.
+func (p *peer) domain() string { return p.id + ".test" }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -118,9 +117,8 @@ func startMatrix(t *testing.T) *matrix {
 		t: t, app: newApp(t), folder: t.TempDir(), mayPass: make(map[string]bool),
 		client: http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1000}, CheckRedirect: client.CheckRedirect, Timeout: time.Minute},
 	}
-	m.caddy = &caddyProcess{t: t, Addr: freeAddr(t), Admin: freeAddr(t), Program: buildFaultyCaddy(t)}
 	names, ca := dnstest.Start(t), newAuthority(t)
-	m.caddy.Env = []string{"NAME_SERVER=" + names.Addr}
+	m.caddy = newFaultyCaddy(t, names)
 	for _, fault := range bwsFaults() {
 		p := startPeer(t, fault, storageFaults, names, ca)
 		if upstream := "127.0.0.1:" + p.port; m.proxy == nil {
@@ -141,16 +139,6 @@ func startMatrix(t *testing.T) *matrix {
 	t.Cleanup(m.client.CloseIdleConnections) // before Caddy is stopped, which waits for unused ones
 	m.ungated.start(t, &m.client, "http://"+m.caddy.Addr+"/ungated")
 	return m
-}
-
-// buildFaultyCaddy builds a Caddy with a storage that fails as told.
-func buildFaultyCaddy(t *testing.T) string {
-	t.Helper()
-	program := filepath.Join(t.TempDir(), "caddy")
-	if out, err := exec.Command("go", "build", "-race", "-o", program, "./faultycaddy").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	return program
 }
 
 func (m *matrix) caddyfile(ca string) string {
@@ -187,7 +175,7 @@ func (m *matrix) each(t *testing.T, atOnce int, do func(*cell, *testing.T)) {
 // begin begins all faults at once.
 func (m *matrix) begin() {
 	for _, fault := range storageFaults {
-		m.tell(fault, fault.word)
+		tellStorage(m.t, m.storage(fault), fault.word)
 		if fault.wiped {
 			if err := os.RemoveAll(m.storage(fault)); err != nil {
 				m.t.Fatal(err)
@@ -208,14 +196,7 @@ func (m *matrix) end() {
 		}
 	}
 	for _, fault := range storageFaults {
-		m.tell(fault, "")
-	}
-}
-
-// tell says to a storage how to fail.
-func (m *matrix) tell(fault *storageFault, word string) {
-	if err := os.WriteFile(m.storage(fault)+".fault", []byte(word), 0o600); err != nil {
-		m.t.Fatal(err)
+		tellStorage(m.t, m.storage(fault), "")
 	}
 }
 
