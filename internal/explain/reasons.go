@@ -104,11 +104,12 @@ var Reasons = []Entry{
 	{
 		Reason: policy.LedgerUnavailable, Status: 503,
 		Meaning: "The storage does not say what is spent or revoked: once cannot be guaranteed, revocations have been unreadable for " +
-			"storage_grace, or there is no key to begin a login with.",
-		Options: []string{"once", "session", "storage", "storage_grace"},
+			"storage_grace, or there is no key to begin a login or sign an assertion with.",
+		Options: []string{"once", "session", "login", "assertion", "storage", "storage_grace"},
 		User:    waitAndSee,
 		Operator: "Look for \"the storage fails\" in the log of http.handlers.bws or bws, and whether the storage can be reached, written to " +
-			"and is not full. Until it works again, once and sessions deny; gates without both go on.",
+			"and is not full. Until it works again, once and sessions deny, and so do logins and assertions on a node that has no key yet; " +
+			"all else goes on.",
 	},
 	{
 		Reason: policy.RejectedToken, Status: 401,
