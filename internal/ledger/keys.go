@@ -272,6 +272,8 @@ func (k *Keys) create(ctx context.Context, useFrom time.Time) (*Key, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encoding a key: %w", err)
 	}
+	// What fails may arrive all the same, even after UseFrom. It is not made to wait anew, since nodes that start meanwhile could not
+	// tell that it is late. Those that lack it read it when they meet it.
 	if err := k.store.store(ctx, k.dir.child(key.ID.String()), data); err != nil {
 		return nil, fmt.Errorf("storing a %s key: %w", k.purpose.Name, err)
 	}
