@@ -27,6 +27,8 @@ const (
 	rereadInterval = time.Second
 	// maxKeys bounds the keys of a purpose.
 	maxKeys = 256
+	// maxStoring bounds the keys that a node has given up waiting for, while the storage has not: it may store all of them yet.
+	maxStoring = 8
 	// maxAskedFor leaves room for a month and more of rotations.
 	maxAskedFor = 192
 	// keysLimit is the time that reading all of them may take.
@@ -39,6 +41,8 @@ var (
 	ErrNoKey = errors.New("there is no key")
 	// ErrTooManyKeys is returned for one rotation too many.
 	ErrTooManyKeys = errors.New("there are too many keys")
+
+	errStoringKeys = errors.New("the storage has not done with the last keys yet")
 )
 
 // Purpose is what keys are for. Keys of one purpose are unknown to the others.
@@ -72,7 +76,8 @@ type Keys struct {
 	now     func() time.Time
 	hosts   *hosts
 
-	ring atomic.Pointer[ring]
+	ring    atomic.Pointer[ring]
+	storing atomic.Int32 // the keys that are being stored
 
 	turn     turn // to change ring, and what follows
 	lastRead time.Time
@@ -261,8 +266,11 @@ func (k *Keys) load(ctx context.Context, id KeyID) (*Key, error) {
 
 // create stores a new key. The caller has the turn.
 func (k *Keys) create(ctx context.Context, useFrom time.Time) (*Key, error) {
-	if len(k.ring.Load().byID) >= maxKeys {
+	switch {
+	case len(k.ring.Load().byID) >= maxKeys:
 		return nil, ErrTooManyKeys
+	case k.storing.Load() >= maxStoring:
+		return nil, errStoringKeys
 	}
 	useFrom = useFrom.UTC().Truncate(time.Second)
 	key := &Key{UseFrom: useFrom, OpenUntil: useFrom.Add(KeyRotation + k.purpose.Lifetime + skew)}
@@ -274,7 +282,7 @@ func (k *Keys) create(ctx context.Context, useFrom time.Time) (*Key, error) {
 	}
 	// What fails may arrive all the same, even after UseFrom. It is not made to wait anew, since nodes that start meanwhile could not
 	// tell that it is late. Those that lack it read it when they meet it.
-	if err := k.store.store(ctx, k.dir.child(key.ID.String()), data); err != nil {
+	if err := k.store.storeCounted(ctx, k.dir.child(key.ID.String()), data, &k.storing); err != nil {
 		return nil, fmt.Errorf("storing a %s key: %w", k.purpose.Name, err)
 	}
 	k.hosts.logger().Info("created a key",

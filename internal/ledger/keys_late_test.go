@@ -62,3 +62,44 @@ func TestKeysThatArriveLate(t *testing.T) {
 		}
 	})
 }
+
+// A storage that takes nothing for hours, and then all at once, is not filled with keys: there would be no room for more.
+func TestKeysThatArriveTogether(t *testing.T) {
+	for name, prepare := range map[string]func(*testing.T, *world) *Ledger{
+		"the first": func(_ *testing.T, w *world) *Ledger { return w.node() },
+		"the next": func(t *testing.T, w *world) *Ledger {
+			l := w.synced(t)
+			w.Advance(KeyRotation)
+			return l
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w, release := newWorld(), make(chan struct{})
+				w.faulty = ledgertest.NewFaulty(heedless{w.memory})
+				l := prepare(t, w)
+				before := w.stored(keysArea)
+				w.faulty.Set(ledgertest.Hung(release, ledgertest.Store))
+				for range 2 * maxKeys {
+					if err := l.Sync(t.Context()); err == nil {
+						t.Fatal("it is not told that no key is stored")
+					}
+					w.Advance(pollInterval)
+				}
+				if _, err := l.Keys(Sessions).Rotate(t.Context()); !errors.Is(err, errStoringKeys) {
+					t.Errorf("Rotate: %v", err)
+				}
+				w.faulty.Set(ledgertest.Fault{})
+				close(release)
+				synctest.Wait()
+				if n := w.stored(keysArea) - before; n == 0 || n > maxStoring {
+					t.Errorf("%d keys have arrived", n)
+				}
+				for range 2 {
+					w.Advance(KeyRotation)
+					syncAll(t, l)
+				}
+			})
+		})
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/certmagic"
@@ -54,10 +55,17 @@ func (s *store) load(ctx context.Context, k key) (value []byte, err error) {
 }
 
 func (s *store) store(ctx context.Context, k key, value []byte) error {
+	return s.storeCounted(ctx, k, value, new(atomic.Int32))
+}
+
+// storeCounted also counts the calls that the storage has not returned from, those included that were given up.
+func (s *store) storeCounted(ctx context.Context, k key, value []byte, underWay *atomic.Int32) error {
 	if !k.isEntry() {
 		return errOddKey
 	}
 	_, err := call(ctx, s, &s.stores, callLimit, nil, func(ctx context.Context, storage certmagic.Storage) (struct{}, error) {
+		underWay.Add(1)
+		defer underWay.Add(-1)
 		return struct{}{}, storage.Store(ctx, k.path, value)
 	})
 	return err
