@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -58,6 +59,7 @@ func TestComposeFiles(t *testing.T) {
 func TestKubernetesManifest(t *testing.T) {
 	var caddyfile string
 	mounts := make(map[string]string)
+	var allowed []any
 	for _, object := range yamlDocuments(t, "../packaging/kubernetes/caddy-bws.yaml") {
 		switch object["kind"] {
 		case "ConfigMap":
@@ -65,15 +67,22 @@ func TestKubernetesManifest(t *testing.T) {
 		case "Deployment":
 			pod := object["spec"].(map[string]any)["template"].(map[string]any)["spec"].(map[string]any)
 			for _, c := range pod["containers"].([]any) {
-				for _, m := range c.(map[string]any)["volumeMounts"].([]any) {
+				container := c.(map[string]any)
+				for _, m := range asList(container["volumeMounts"]) {
 					mount := m.(map[string]any)
 					mounts[mount["mountPath"].(string)] = mount["name"].(string)
 				}
+				allowed = asList(container["securityContext"].(map[string]any)["capabilities"].(map[string]any)["add"])
 			}
 		}
 	}
 	if mounts["/run/secrets/bws"] != "secrets" || mounts["/etc/caddy"] != "config" {
 		t.Errorf("what the Caddyfile reads is not mounted: %v", mounts)
+	}
+	// Linux does not start a program whose file has a capability that its process may not have.
+	given := strings.Contains(readFile(t, "../packaging/docker/Dockerfile"), "setcap cap_net_bind_service=+ep /usr/bin/caddy")
+	if given && !slices.Contains(allowed, any("NET_BIND_SERVICE")) {
+		t.Errorf("the container may not start: its binary has NET_BIND_SERVICE, and the container may have %v", allowed)
 	}
 	storage := regexp.MustCompile(`(?s)\tstorage redis \{.*?\n\t\}\n`)
 	if !storage.MatchString(caddyfile) {
