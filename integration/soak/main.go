@@ -5,9 +5,8 @@
 //   - no token is used twice on a route with once;
 //   - memory, goroutines and file descriptors do not grow.
 //
-// Things that go wrong are: BWS fails for some seconds now and then, in different ways; every five seconds a node reloads its
-// configuration; every half a minute one is killed and started again. Beside that, floods of rubbish and of tokens that BWS does not
-// know.
+// What goes wrong: BWS fails for some seconds now and then, in different ways; every five seconds a node reloads its configuration;
+// every half a minute one is killed and started again. Beside that, there are floods of rubbish, and of tokens that BWS does not know.
 //
 //	go run ./integration/soak -for 10m
 //	go run ./integration/soak -for 1h -page docs/reliability.md
@@ -61,6 +60,7 @@ func run() error {
 	s.watch(ctx)
 	s.work.Wait()
 
+	s.checkGrowth()
 	report := s.report(*duration)
 	fmt.Print(report)
 	if *page != "" {

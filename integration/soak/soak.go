@@ -35,15 +35,16 @@ type soak struct {
 	service     *bwstest.Service
 	bws, app    *httptest.Server
 	nodes       []*node
-	verdicts    verdicts
+	verdicts    *verdicts
 	causes      causes
-	figures     figures
+	figures     *figures
 	work        sync.WaitGroup
-	outage      atomic.Int32
+	// outage is in which of the ways below BWS fails, 0 if it does not.
+	outage atomic.Int32
 }
 
 func newSoak(dir, binary string) *soak {
-	s := &soak{dir: dir, binary: binary, service: bwstest.New(bwstest.Config{})}
+	s := &soak{dir: dir, binary: binary, service: bwstest.New(bwstest.Config{}), verdicts: newVerdicts(), figures: newFigures()}
 	s.service.Enroll(alice)
 	s.service.Enroll(bob)
 	s.bws = httptest.NewServer(http.HandlerFunc(s.serveBWS))

@@ -20,8 +20,13 @@ const (
 type verdicts struct {
 	mu       sync.Mutex
 	failures []string
+	// redeemed counts requests that have reached the app by token, where it is good for one; reached counts all, by their kind.
 	redeemed map[string]int
 	reached  map[string]int
+}
+
+func newVerdicts() *verdicts {
+	return &verdicts{redeemed: make(map[string]int), reached: make(map[string]int)}
 }
 
 // fail tells of a rule that was broken.
@@ -58,9 +63,6 @@ func (s *soak) serveApp(w http.ResponseWriter, r *http.Request) {
 func (v *verdicts) count(kind, token string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.reached == nil {
-		v.reached, v.redeemed = make(map[string]int), make(map[string]int)
-	}
 	v.reached[kind]++
 	if token == "" {
 		return
