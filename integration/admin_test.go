@@ -1,11 +1,8 @@
 package integration
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -13,29 +10,6 @@ import (
 
 	"github.com/caddy-bws/caddy-bws/bws/bwstest"
 )
-
-// ask calls an endpoint of the admin API. A reload resets its connections, and the next request finds the new one.
-func (c *caddyProcess) ask(method, path, body string) *answer {
-	c.t.Helper()
-	var got *answer
-	eventually(c.t, "the admin API answers", func() bool {
-		r, err := http.NewRequest(method, "http://"+c.Admin+path, strings.NewReader(body))
-		if err != nil {
-			c.t.Fatal(err)
-		}
-		// What a connection to the replaced server says is of the configuration before.
-		r.Close = true
-		response, err := client.Do(r)
-		if err != nil {
-			return false
-		}
-		defer response.Body.Close()
-		text, err := io.ReadAll(response.Body)
-		got = &answer{response, string(text)}
-		return err == nil
-	})
-	return got
-}
 
 // services returns the names of the services that the admin API knows.
 func (c *caddyProcess) services() []string {
@@ -121,8 +95,7 @@ func (c *caddyProcess) checkInControl(service *bwstest.Server) {
 	}
 	token = goodToken(service)
 	session = begin(c.t, url, []string{"X-BWS-Token: " + token})
-	id := sha256.Sum256([]byte(token))
-	revoke(`{"session":"` + hex.EncodeToString(id[:16]) + `"}`)
+	revoke(`{"session":"` + sessionID(token) + `"}`)
 	if got := get(session); got.reason() != "revoked" {
 		c.t.Errorf("with the session that was revoked: %d %s", got.StatusCode, got.Body)
 	}
@@ -184,12 +157,7 @@ func TestAdminAfterARefusedReload(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c, service := startWatched(t, "first")
 			c.checkInControl(service)
-			r, err := http.NewRequest(http.MethodPost, "http://"+c.Admin+"/load", strings.NewReader(refused(c, service.URL)))
-			if err != nil {
-				t.Fatal(err)
-			}
-			r.Header.Set("Content-Type", "text/caddyfile")
-			if got := send(t, r); got.StatusCode != http.StatusBadRequest {
+			if got := c.load(refused(c, service.URL)); got.StatusCode != http.StatusBadRequest {
 				t.Fatalf("the configuration was not refused: %d %s", got.StatusCode, got.Body)
 			}
 			if got := do(t, http.MethodGet, "http://"+c.Addr, good(service)...); got.StatusCode != http.StatusOK {

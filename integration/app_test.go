@@ -91,6 +91,19 @@ func ask(ctx context.Context, from *http.Client, method, url, body string, heade
 	return exchange(from, r)
 }
 
+// post sends a body, and fails unless the answer has the status.
+func post(t *testing.T, url, body string, status int) {
+	t.Helper()
+	got, err := ask(t.Context(), client, http.MethodPost, url, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.StatusCode != status {
+		t.Fatalf("got %d %s", got.StatusCode, got.Body)
+	}
+}
+
+// send is [exchange] with the usual client.
 func send(t *testing.T, r *http.Request) *answer {
 	t.Helper()
 	got, err := exchange(client, r)
@@ -111,21 +124,11 @@ func exchange(from *http.Client, r *http.Request) (*answer, error) {
 	return &answer{response, string(body)}, err
 }
 
-// begin returns the session that a token begins, as a header.
-func begin(t *testing.T, url string, token []string) string {
-	t.Helper()
-	cookies := do(t, http.MethodGet, url, token...).Cookies()
-	if len(cookies) != 1 {
-		t.Fatalf("got %d cookies", len(cookies))
-	}
-	return "Cookie: " + cookies[0].Name + "=" + cookies[0].Value
-}
-
 // sendRaw sends bytes that Go's client would tidy up or refuse, with \n for line ends, and reads one answer.
 func sendRaw(t *testing.T, addr, request string) *answer {
 	t.Helper()
 	conn := dial(t, addr)
-	if _, err := io.WriteString(conn, strings.ReplaceAll(request, "\n", "\r\n")); err != nil {
+	if _, err := conn.Write(crlf(request)); err != nil {
 		t.Fatal(err)
 	}
 	method, _, _ := strings.Cut(request, " ")
@@ -137,6 +140,9 @@ func sendRaw(t *testing.T, addr, request string) *answer {
 	body, _ := io.ReadAll(response.Body)
 	return &answer{response, string(body)}
 }
+
+// crlf ends lines as HTTP does.
+func crlf(text string) []byte { return []byte(strings.ReplaceAll(text, "\n", "\r\n")) }
 
 // dial opens a connection that ends with the test, and on which nothing is waited for for ever.
 func dial(t *testing.T, addr string) net.Conn {

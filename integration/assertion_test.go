@@ -2,20 +2,15 @@ package integration
 
 import (
 	"bytes"
-	"crypto/rand"
-	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/caddy-bws/caddy-bws/bws/bwstest"
 )
 
 // try is an assertion for an independent implementation to verify.
@@ -71,26 +66,6 @@ func (c *cluster) assertion(t *testing.T, n *node, method, path string, headers 
 	return try{reached[0].Header["X-Bws-Assertion"][0], "http://" + n.Addr, "127.0.0.1"}
 }
 
-// addKey stores a key for assertions that is used soon, as a rotation does.
-func (c *cluster) addKey(t *testing.T, useFrom time.Time) (kid string) {
-	t.Helper()
-	service := sha256.Sum256([]byte("caddy-bws service\n" + c.service.URL + "\n" + bwstest.AppID))
-	folder := filepath.Join(c.storage, "bws", hex.EncodeToString(service[:]), "keys", "assertion")
-	key := make([]byte, 40)
-	_, _ = rand.Read(key)
-	record, err := json.Marshal(map[string]any{
-		"v": 1, "use_from": useFrom.Unix(), "end": useFrom.Add(25 * time.Hour).Unix(), "key": key[8:],
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	kid = hex.EncodeToString(key[:8])
-	if err := os.WriteFile(filepath.Join(folder, kid), record, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return kid
-}
-
 // Whichever node has signed, and with whichever key, any node serves what verifies it; across a rotation, too.
 func TestClusterAssertions(t *testing.T) {
 	c := newCluster(t)
@@ -125,7 +100,8 @@ func TestClusterAssertions(t *testing.T) {
 	before := both("/before")
 	old := checkAll(before, "/before")
 
-	next := c.addKey(t, time.Now().Add(5*time.Second))
+	id := c.plantKey(t, "assertion", time.Now().Add(5*time.Second))
+	next := hex.EncodeToString(id[:])
 	within(t, 3*time.Second, "both nodes serve the next key", func() bool {
 		for _, n := range nodes {
 			if got := do(t, http.MethodGet, n.url("/jwks.json")); !strings.Contains(got.Body, next) {

@@ -2,7 +2,6 @@ package integration
 
 import (
 	"net/http"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -79,7 +78,7 @@ func TestCache(t *testing.T) {
 		token := s.service.Token(bwstest.TokenSpec{BCID: alice})
 		header := "X-BWS-Token: " + token
 		expect(t, s.asking(t, 2, "/short", 401, header), 2)
-		s.service.Perform(token, bwstest.Outcome{Success: true})
+		s.service.Perform(token, success)
 		expect(t, s.asking(t, 2, "/short", 200, header), 1)
 		s.service.Perform(token, bwstest.Outcome{Error: bws.LiveDetectionFailed})
 		start := time.Now()
@@ -92,9 +91,7 @@ func TestCache(t *testing.T) {
 		}
 	})
 	t.Run("failures are remembered", func(t *testing.T) {
-		failed := s.service.Token(bwstest.TokenSpec{BCID: alice})
-		s.service.Perform(failed, bwstest.Outcome{Error: bws.LiveDetectionFailed})
-		expect(t, s.asking(t, 5, "/long", 403, "X-BWS-Token: "+failed), 1)
+		expect(t, s.asking(t, 5, "/long", 403, failing(bws.LiveDetectionFailed)(s.service)...), 1)
 		expect(t, s.asking(t, 5, "/long", 401, "X-BWS-Token: "+invented()), 1)
 	})
 }
@@ -111,10 +108,7 @@ func TestHerd(t *testing.T) {
 			leaver := &http.Client{Timeout: 200 * time.Millisecond}
 			var requests sync.WaitGroup
 			requests.Go(func() {
-				r, _ := http.NewRequest(http.MethodGet, "http://"+s.Addr+"/long", nil)
-				r.Header.Set("X-BWS-Token", strings.TrimPrefix(headers[0], "X-BWS-Token: "))
-				if response, err := leaver.Do(r); err == nil {
-					_ = response.Body.Close()
+				if _, err := ask(t.Context(), leaver, http.MethodGet, "http://"+s.Addr+"/long", "", headers...); err == nil {
 					t.Error("the first client has stayed")
 				}
 			})
@@ -122,8 +116,9 @@ func TestHerd(t *testing.T) {
 			for range 64 {
 				requests.Go(func() {
 					want := map[int]int{200: 200, 204: 401, 500: 503}[status]
-					if got := do(t, http.MethodGet, "http://"+s.Addr+"/long", headers...); got.StatusCode != want {
-						t.Errorf("got %d %s, want %d", got.StatusCode, got.Body, want)
+					got, err := ask(t.Context(), client, http.MethodGet, "http://"+s.Addr+"/long", "", headers...)
+					if err != nil || got.StatusCode != want {
+						t.Errorf("got %+v, %v, want %d", got, err, want)
 					}
 				})
 			}
@@ -139,9 +134,7 @@ func TestHerd(t *testing.T) {
 func TestClientRate(t *testing.T) {
 	covers(t, 41, 98)
 	s := cacheSite(t)
-	unknown := func() string {
-		return "X-BWS-Token: " + bwstest.New(bwstest.Config{}).Token(bwstest.TokenSpec{BCID: alice})
-	}
+	unknown := func() string { return "X-BWS-Token: " + invented() }
 	from := func(addr string) string { return "X-Forwarded-For: " + addr }
 	known := good(s.service)
 	s.asking(t, 1, "/long", 200, append(known, from("203.0.113.1"))...)

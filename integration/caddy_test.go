@@ -89,14 +89,18 @@ func (c *caddyProcess) run(caddyfile string) {
 		c.t.Fatal(err)
 	}
 	c.command = exec.Command(cmp.Or(c.Program, binary), "run", "--config", config, "--adapter", "caddyfile")
-	c.command.Env = append(os.Environ(), "HOME="+c.Home, "XDG_DATA_HOME="+c.Home, "XDG_CONFIG_HOME="+c.Home)
-	c.command.Env = append(c.command.Env, c.Env...)
+	c.command.Env = append(environ(c.Home), c.Env...)
 	c.command.Stdout, c.command.Stderr = &c.logs, &c.logs
 	if err := c.command.Start(); err != nil {
 		c.t.Fatal(err)
 	}
 	c.t.Cleanup(c.stop)
 	c.waitForLog("serving initial configuration")
+}
+
+// environ is the environment of a Caddy that keeps its state in a folder.
+func environ(home string) []string {
+	return append(os.Environ(), "HOME="+home, "XDG_DATA_HOME="+home, "XDG_CONFIG_HOME="+home)
 }
 
 var raceReport = regexp.MustCompile(`(?s)={18}\nWARNING: DATA RACE\n.*?\n={18}\n`)
@@ -132,6 +136,21 @@ func (c *caddyProcess) waitForLog(text string) {
 		time.Sleep(50 * time.Millisecond)
 	}
 	c.t.Fatalf("Caddy did not log %q:\n%s", text, c.logs.String())
+}
+
+// caddy runs a command of the binary, which fails for a Caddyfile that is not formatted, too, and returns what it prints.
+func caddy(t *testing.T, args ...string) string {
+	t.Helper()
+	command := exec.Command(binary, args...)
+	var stderr strings.Builder
+	command.Stderr = &stderr
+	home := t.TempDir()
+	command.Env = environ(home)
+	out, err := command.Output()
+	if err != nil || strings.Contains(stderr.String(), "is not formatted") {
+		t.Errorf("caddy %s: %v\n%s%s", strings.Join(args, " "), err, out, stderr.String())
+	}
+	return string(out)
 }
 
 // lastPort counts the ports that were given out. They are below those that a system gives to connections, which could take one
@@ -175,4 +194,13 @@ func (b *logBuffer) String() string {
 var client = &http.Client{
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	Timeout:       30 * time.Second,
+}
+
+func readFile(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }

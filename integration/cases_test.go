@@ -48,8 +48,8 @@ var covered = coverage{passed: make(map[int]map[passedTest]map[string]bool)}
 
 var numberInName = regexp.MustCompile(`security_case_(\d+)`)
 
-// covers says that a test shows what becomes of cases: those that are given, and the one in its name if there is one. It comes first
-// in the test, so that whatever fails in a cleanup counts.
+// covers says that a test shows what becomes of cases: those that are given, and the one in its name if there is one. It is called
+// first, so that its own cleanup runs last and sees what has failed in others.
 func covers(t *testing.T, numbers ...int) {
 	t.Helper()
 	_, file, _, _ := runtime.Caller(1)

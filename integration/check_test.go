@@ -28,7 +28,7 @@ func check(t *testing.T, example string, args ...string) (out string, code int) 
 	t.Helper()
 	command := exec.Command(binary, append([]string{"bws", "check", "--config", "../examples/" + example + "/Caddyfile"}, args...)...)
 	home := t.TempDir()
-	command.Env = append(os.Environ(), "HOME="+home, "XDG_DATA_HOME="+home, "XDG_CONFIG_HOME="+home, "BWS_APP_ID=id")
+	command.Env = append(environ(home), "BWS_APP_ID=id")
 	var stderr strings.Builder
 	command.Stderr = &stderr
 	text, err := command.Output()

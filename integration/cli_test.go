@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -37,7 +36,7 @@ func startDesk(t *testing.T) *desk {
 	}
 	d.caddyProcess = startCaddy(t, option("", d.service.URL)+option("down", "http://"+freeAddr(t)+bwstest.Base),
 		"{addr} {\n\tbws {\n\t\tsession\n\t}\n\trespond \"app\"\n}")
-	d.env = append(os.Environ(), "HOME="+d.Home, "XDG_DATA_HOME="+d.Home, "XDG_CONFIG_HOME="+d.Home, "BWS_TOKEN=")
+	d.env = append(environ(d.Home), "BWS_TOKEN=")
 	return d
 }
 
@@ -96,7 +95,7 @@ func TestCLI(t *testing.T) {
 	token := d.runs(0, "", "", "token", person)
 	d.runs(0, "bcid       "+alice.String(), token, "inspect")
 	d.runs(3, "Gates deny it: pending", token, "result")
-	d.service.Perform(strings.TrimSpace(token), bwstest.Outcome{Success: true})
+	d.service.Perform(strings.TrimSpace(token), success)
 	d.runs(0, alice.String()+" has been verified", token, "result")
 
 	d.runs(0, "service     down", "", "services", "--config", "Caddyfile") // which has the address
@@ -172,18 +171,12 @@ func TestCLIEmulate(t *testing.T) {
 	if err := emulator.Start(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the emulator listens", func() bool {
-		conn, err := net.Dial("tcp", addr)
-		if err == nil {
-			_ = conn.Close()
-		}
-		return err == nil
-	})
+	eventually(t, "the emulator listens", func() bool { return listens(addr) })
 	config := "{\n\tbws {\n\t\tendpoint http://" + addr + "/extension\n\t\tapp_id desk\n\t\tapp_secret {env.BWS_APP_SECRET}\n\t}\n}\n"
 	if err := os.WriteFile(filepath.Join(home, "Caddyfile"), []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	d := &desk{caddyProcess: &caddyProcess{t: t, Home: home}, env: append(os.Environ(), "HOME="+home)}
+	d := &desk{caddyProcess: &caddyProcess{t: t, Home: home}, env: environ(home)}
 	d.runs(0, "the credentials are accepted", "", "probe")
 
 	if err := emulator.Process.Signal(syscall.SIGINT); err != nil {

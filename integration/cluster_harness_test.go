@@ -1,19 +1,18 @@
 package integration
 
 import (
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
 	"fmt"
-	"maps"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/caddy-bws/caddy-bws/bws"
 	"github.com/caddy-bws/caddy-bws/bws/bwstest"
 )
 
@@ -159,13 +158,7 @@ func (c *cluster) admin(n *node, path, body string) (status int, err error) {
 }
 
 // good is a new token with which Alice has been verified, as a header.
-func (c *cluster) good() string { return c.goodOf(alice) }
-
-func (c *cluster) goodOf(person bws.BCID) string {
-	token := c.service.Token(bwstest.TokenSpec{BCID: person})
-	c.service.Perform(token, bwstest.Outcome{Success: true})
-	return "X-BWS-Token: " + token
-}
+func (c *cluster) good() string { return "X-BWS-Token: " + goodToken(c.service) }
 
 // session begins a session with a token on a node, and returns its cookie as a header.
 func (c *cluster) session(n *node, token string) (string, error) {
@@ -191,16 +184,6 @@ func (c *cluster) mustSession(t *testing.T, n *node, token string) string {
 	return cookie
 }
 
-// within waits for something that has a time limit.
-func within(t *testing.T, limit time.Duration, what string, happened func() bool) {
-	t.Helper()
-	start := time.Now()
-	eventually(t, what, happened)
-	if took := time.Since(start); took > limit {
-		t.Errorf("it took %s that %s, want at most %s", took, what, limit)
-	}
-}
-
 // takeAway puts a file in the place of the storage, so that nothing can be read or written, until it is given back.
 func (c *cluster) takeAway() (giveBack func()) {
 	c.t.Helper()
@@ -218,37 +201,7 @@ func (c *cluster) takeAway() (giveBack func()) {
 	}
 }
 
-// tally counts outcomes. It may be used from any goroutine.
-type tally struct {
-	mu     sync.Mutex
-	counts map[string]int
-}
-
-func (l *tally) add(outcome string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.counts == nil {
-		l.counts = make(map[string]int)
-	}
-	l.counts[outcome]++
-}
-
-func (l *tally) of(outcome string) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.counts[outcome]
-}
-
-// allBut returns the outcomes other than these.
-func (l *tally) allBut(expected ...string) map[string]int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	others := maps.Clone(l.counts)
-	maps.DeleteFunc(others, func(outcome string, _ int) bool { return slices.Contains(expected, outcome) })
-	return others
-}
-
-// passed counts the requests that have reached the app by what they were for.
+// passed counts the requests with a method that have reached the app, by path and query.
 func (c *cluster) passed(method string) map[string]int {
 	counts := make(map[string]int)
 	for _, r := range c.app.take() {
@@ -259,52 +212,23 @@ func (c *cluster) passed(method string) map[string]int {
 	return counts
 }
 
-// inCrowd does something count times, some of them at once.
-func inCrowd(size, count int, do func(i int)) {
-	queue := make(chan int)
-	var crowd sync.WaitGroup
-	for range size {
-		crowd.Go(func() {
-			for i := range queue {
-				do(i)
-			}
-		})
-	}
-	for i := range count {
-		queue <- i
-	}
-	close(queue)
-	crowd.Wait()
-}
-
-// crew works until it is told to stop.
-type crew struct {
-	workers sync.WaitGroup
-	done    chan struct{}
-	once    sync.Once
-}
-
-func newCrew(t *testing.T) *crew {
-	w := &crew{done: make(chan struct{})}
-	t.Cleanup(w.stop)
-	return w
-}
-
-// repeat does some work again and again, and at least once.
-func (w *crew) repeat(work func()) {
-	w.workers.Go(func() {
-		for {
-			work()
-			select {
-			case <-w.done:
-				return
-			default:
-			}
-		}
+// plantKey stores a key of a purpose that is used from some time on, as a rotation does, once the nodes have one. It returns its id.
+func (c *cluster) plantKey(t *testing.T, purpose string, from time.Time) (id [8]byte) {
+	t.Helper()
+	var first []string
+	eventually(t, "there is a key", func() bool {
+		first, _ = filepath.Glob(filepath.Join(c.storage, "bws", "*", "keys", purpose, strings.Repeat("?", 16)))
+		return len(first) > 0
 	})
-}
-
-func (w *crew) stop() {
-	w.once.Do(func() { close(w.done) })
-	w.workers.Wait()
+	var key [32]byte
+	_, _ = rand.Read(id[:])
+	_, _ = rand.Read(key[:])
+	record, err := json.Marshal(map[string]any{"v": 1, "use_from": from.Unix(), "end": from.Add(48 * time.Hour).Unix(), "key": key[:]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(filepath.Dir(first[0]), hex.EncodeToString(id[:])), record, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return id
 }

@@ -2,14 +2,9 @@ package integration
 
 import (
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/base64"
-	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -76,7 +71,7 @@ func TestClusterRevokes(t *testing.T) {
 		for i, way := range ways {
 			t.Run(way.name, func(t *testing.T) {
 				person := bws.BCID{Storage: "bioid", Partition: 9876, Class: int32(i + 1)}
-				s := subject{person: person.String(), token: c.goodOf(person)}
+				s := subject{person: person.String(), token: "X-BWS-Token: " + goodOf(c.service.Service, person)}
 				s.cookie = c.mustSession(t, a, s.token)
 				subjects[i] = s
 				c.check(t, "200", b, http.MethodGet, "/private", s.cookie)
@@ -130,21 +125,6 @@ func TestClusterRevokesInAStorm(t *testing.T) {
 		t.Errorf("the other node could not look while %d sessions were revoked", revoked.Load())
 	}
 }
-
-// bare is the token in a header.
-func bare(header string) string {
-	_, token, _ := strings.Cut(header, ": ")
-	return token
-}
-
-// sessionID is the id of the session that a token begins.
-func sessionID(token string) string {
-	hash := hashOf(token)
-	return hex.EncodeToString(hash[:16])
-}
-
-// hashOf is what stands for a token in the ledger.
-func hashOf(token string) [32]byte { return sha256.Sum256([]byte(token)) }
 
 // While the storage is away, sessions open as long as the nodes may assume that they know what is revoked; tokens are good, but
 // not for what they are good for once. All of it works again when the storage is back.
@@ -253,25 +233,9 @@ func TestClusterRotates(t *testing.T) {
 // returns what sessions that are sealed with them begin with.
 func (c *cluster) plantKeys(t *testing.T, count int) (beginnings []string) {
 	t.Helper()
-	var first []string
-	eventually(t, "there is a key", func() bool {
-		first, _ = filepath.Glob(filepath.Join(c.storage, "bws", "*", "keys", "session", strings.Repeat("?", 16)))
-		return len(first) > 0
-	})
 	soon := time.Now().Add(4 * time.Second)
 	for i := range count {
-		var id [8]byte
-		var secret [32]byte
-		_, _ = rand.Read(id[:])
-		_, _ = rand.Read(secret[:])
-		from := soon.Add(time.Duration(i) * time.Second)
-		record, err := json.Marshal(map[string]any{"v": 1, "use_from": from.Unix(), "end": from.Add(48 * time.Hour).Unix(), "key": secret[:]})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(filepath.Dir(first[0]), hex.EncodeToString(id[:])), record, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		id := c.plantKey(t, "session", soon.Add(time.Duration(i)*time.Second))
 		beginnings = append(beginnings, base64.RawURLEncoding.EncodeToString(append([]byte{1}, id[:]...)))
 	}
 	return beginnings

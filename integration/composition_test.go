@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// Section H of the security cases, as far as it is about gates alone.
+// Several gates on one request, as a README would have them: the longer path first, each with a policy of its own.
 func TestGatesCompose(t *testing.T) {
 	s := startSite(t, "", `	bws /transfer* {
 		max_age 1h

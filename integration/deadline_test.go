@@ -14,7 +14,6 @@ import (
 func TestDeadline(t *testing.T) {
 	s := startSite(t, "", "\tbws")
 	const drip = 20 * time.Millisecond
-	raw := func(text string) []byte { return []byte(strings.ReplaceAll(text, "\n", "\r\n")) }
 	ok := "HTTP/1.1 200 OK\nContent-Type: application/json\n"
 	chunk := "10000\n" + strings.Repeat(" ", 0x10000) + "\n"
 
@@ -23,18 +22,18 @@ func TestDeadline(t *testing.T) {
 		reason string
 	}{
 		"security case 76: silence":                {bwstest.Answer{Hang: true}, "service_timeout"},
-		"security case 76: silence after 200":      {bwstest.Answer{Raw: raw(ok + "Content-Length: 66\n\n" + verified), Drip: drip}, "service_timeout"},
-		"security case 76: a dripping 1xx":         {bwstest.Answer{Raw: raw(strings.Repeat("HTTP/1.1 102 Processing\n\n", 1000)), Drip: drip}, "service_timeout"},
+		"security case 76: silence after 200":      {bwstest.Answer{Raw: crlf(ok + "Content-Length: 66\n\n" + verified), Drip: drip}, "service_timeout"},
+		"security case 76: a dripping 1xx":         {bwstest.Answer{Raw: crlf(strings.Repeat("HTTP/1.1 102 Processing\n\n", 1000)), Drip: drip}, "service_timeout"},
 		"security case 76: dripping chunks":        {bwstest.Answer{Body: []byte(strings.Repeat(" ", 1000) + verified), Drip: drip}, "service_timeout"},
 		"security case 76: a late answer":          {bwstest.Answer{Body: []byte(verified), Delay: 20 * time.Second}, "service_timeout"},
-		"security case 77: 10 GB announced":        {bwstest.Answer{Raw: raw(ok + "Content-Length: 10000000000\n\n" + verified + strings.Repeat(" ", 1<<20))}, "service_invalid"},
-		"security case 77: 16 MB in chunks":        {bwstest.Answer{Raw: raw(ok + "Transfer-Encoding: chunked\n\n" + strings.Repeat(chunk, 256) + "0\n\n")}, "service_invalid"},
-		"security case 77: a chunk that overflows": {bwstest.Answer{Raw: raw(ok + "Transfer-Encoding: chunked\n\nffffffffffffffff1\n")}, "service_invalid"},
+		"security case 77: 10 GB announced":        {rawAnswer(ok + "Content-Length: 10000000000\n\n" + verified + strings.Repeat(" ", 1<<20)), "service_invalid"},
+		"security case 77: 16 MB in chunks":        {rawAnswer(ok + "Transfer-Encoding: chunked\n\n" + strings.Repeat(chunk, 256) + "0\n\n"), "service_invalid"},
+		"security case 77: a chunk that overflows": {rawAnswer(ok + "Transfer-Encoding: chunked\n\nffffffffffffffff1\n"), "service_invalid"},
 		"security case 77: a bomb":                 {bwstest.Answer{Header: http.Header{"Content-Encoding": {"gzip"}}, Body: zipped(strings.Repeat(" ", 16<<20))}, "service_invalid"},
-		"security case 77: many header lines":      {bwstest.Answer{Raw: raw(ok + strings.Repeat("X: x\n", 10_000) + "\n" + verified)}, "service_invalid"},
-		"security case 88: two lengths":            {bwstest.Answer{Raw: raw(ok + "Content-Length: 66\nContent-Length: 67\n\n" + verified)}, "service_invalid"},
-		"security case 88: a length too long":      {bwstest.Answer{Raw: raw(ok + "Content-Length: 1000\n\n" + verified)}, "service_unavailable"},
-		"security case 88: status 2000":            {bwstest.Answer{Raw: raw("HTTP/1.1 2000 OK\n\n" + verified)}, "service_invalid"},
+		"security case 77: many header lines":      {rawAnswer(ok + strings.Repeat("X: x\n", 10_000) + "\n" + verified), "service_invalid"},
+		"security case 88: two lengths":            {rawAnswer(ok + "Content-Length: 66\nContent-Length: 67\n\n" + verified), "service_invalid"},
+		"security case 88: a length too long":      {rawAnswer(ok + "Content-Length: 1000\n\n" + verified), "service_unavailable"},
+		"security case 88: status 2000":            {rawAnswer("HTTP/1.1 2000 OK\n\n" + verified), "service_invalid"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			covers(t)
@@ -58,15 +57,12 @@ func TestDeadline(t *testing.T) {
 // must not refuse what HTTP allows.
 func TestAnswersThatAreFine(t *testing.T) {
 	s := startSite(t, "", "\tbws")
-	raw := func(text string) bwstest.Answer {
-		return bwstest.Answer{Raw: []byte(strings.ReplaceAll(text, "\n", "\r\n"))}
-	}
 	json := "Content-Type: application/json\n"
 	for name, answer := range map[string]bwstest.Answer{
-		"until it closes":       raw("HTTP/1.1 200 OK\n" + json + "\n" + verified),
-		"HTTP/1.0":              raw("HTTP/1.0 200 OK\n" + json + "\n" + verified),
-		"after 103":             raw("HTTP/1.1 103 Early Hints\nLink: <x>\n\nHTTP/1.1 200 OK\n" + json + "\n" + verified),
-		"with a trailer":        raw("HTTP/1.1 200 OK\n" + json + "Transfer-Encoding: chunked\nTrailer: X\n\n42\n" + verified + "\n0\nX: x\n\n"),
+		"until it closes":       rawAnswer("HTTP/1.1 200 OK\n" + json + "\n" + verified),
+		"HTTP/1.0":              rawAnswer("HTTP/1.0 200 OK\n" + json + "\n" + verified),
+		"after 103":             rawAnswer("HTTP/1.1 103 Early Hints\nLink: <x>\n\nHTTP/1.1 200 OK\n" + json + "\n" + verified),
+		"with a trailer":        rawAnswer("HTTP/1.1 200 OK\n" + json + "Transfer-Encoding: chunked\nTrailer: X\n\n42\n" + verified + "\n0\nX: x\n\n"),
 		"as text/json":          {Header: http.Header{"Content-Type": {"text/json"}}, Body: []byte(verified)},
 		"with its charset":      {Header: http.Header{"Content-Type": {`application/json; charset="UTF-8"`}}, Body: []byte(verified)},
 		"in pieces":             {Body: []byte(verified), Drip: time.Millisecond},

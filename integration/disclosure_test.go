@@ -29,9 +29,8 @@ func TestAnswersTellNobodyApart(t *testing.T) {
 	covers(t, 103)
 	s := cacheSite(t)
 	get := func(person bws.BCID) string {
-		token := s.service.Token(bwstest.TokenSpec{BCID: person})
-		s.service.Perform(token, bwstest.Outcome{Success: true, BCID: person})
-		first, second := do(t, http.MethodGet, "http://"+s.Addr+"/bound", "X-BWS-Token: "+token), do(t, http.MethodGet, "http://"+s.Addr+"/bound", "X-BWS-Token: "+token)
+		url, token := "http://"+s.Addr+"/bound", "X-BWS-Token: "+goodOf(s.service.Service, person)
+		first, second := do(t, http.MethodGet, url, token), do(t, http.MethodGet, url, token)
 		if first.reason() != "bcid_not_allowed" || first.said() != second.said() {
 			t.Errorf("got %s, then %s", first.said(), second.said())
 		}
@@ -89,8 +88,7 @@ func TestMetricsHaveFewSeries(t *testing.T) {
 	}
 	visit := func(i int) {
 		person := bws.BCID{Storage: "bioid", Partition: 9876, Class: int32(1000 + i)}
-		token := service.Token(bwstest.TokenSpec{BCID: person})
-		service.Perform(token, bwstest.Outcome{Success: true, BCID: person})
+		token := goodOf(service.Service, person)
 		url := fmt.Sprintf("http://%s/path-%d?query=%d", c.Addr, i, i)
 		do(t, http.MethodGet, url, "X-BWS-Token: "+token, fmt.Sprintf("X-BWS-BCID: forged-%d", i))
 		do(t, http.MethodGet, url, "X-BWS-Token: nonsense")

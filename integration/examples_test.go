@@ -2,16 +2,12 @@ package integration
 
 import (
 	"bytes"
-	"encoding/base64"
-	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/caddy-bws/caddy-bws/bws"
 	"github.com/caddy-bws/caddy-bws/bws/bwstest"
@@ -129,7 +125,7 @@ func TestProductionExample(t *testing.T) {
 		"127.0.0.1:8081", strings.TrimPrefix(app.URL, "http://"),
 	).Replace(readFile(t, "../examples/production/Caddyfile")))
 
-	alice := "Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte("alice:alice-demo"))
+	alice := "Authorization: Basic " + basicAuth("alice", "alice-demo")
 	for _, path := range []string{"/", "/admin", "/index.php", "/health/", "/health/../admin", "/health%2fx", "/index.php?page=/health"} {
 		e.wants(do(t, http.MethodGet, "http://"+e.Addr+path), http.StatusUnauthorized, "")
 		e.wants(do(t, http.MethodGet, "http://"+e.Addr+path, alice), http.StatusUnauthorized, "no_token")
@@ -144,8 +140,7 @@ func TestProductionExample(t *testing.T) {
 	}
 
 	do(t, http.MethodGet, "http://"+e.Addr+"/health", "X-BWS-BCID: bws/1/42")
-	token := service.Token(bwstest.TokenSpec{BCID: bws.BCID{Storage: "bws", Partition: 1, Class: 42}})
-	service.Perform(token, bwstest.Outcome{Success: true})
+	token := goodOf(service.Service, bws.BCID{Storage: "bws", Partition: 1, Class: 42})
 	e.wants(do(t, http.MethodGet, "http://"+e.Addr+"/admin", "X-BWS-Token: "+token, alice), http.StatusOK, "")
 	requests := app.take()
 	if len(requests) != 2 {
@@ -192,7 +187,7 @@ func (e *example) token(bcid string) string {
 	e.t.Helper()
 	query := url.Values{"id": {"demo"}, "bcid": {bcid}}
 	return e.call(http.MethodGet, "/token?"+query.Encode(), "", func(h http.Header) {
-		h.Set("Authorization", "Basic ZGVtbzpkZW1vLXNlY3JldA==")
+		h.Set("Authorization", "Basic "+basicAuth("demo", "demo-secret"))
 	})
 }
 
@@ -235,7 +230,8 @@ func (e *example) call(method, path, body string, prepare func(http.Header)) str
 // startPHP runs the PHP example's app as its comment says.
 func startPHP(t *testing.T) {
 	t.Helper()
-	php := exec.Command("php", "-S", "127.0.0.1:8081", "-t", "../examples/php/app")
+	const addr = "127.0.0.1:8081"
+	php := exec.Command("php", "-S", addr, "-t", "../examples/php/app")
 	var log bytes.Buffer
 	php.Stdout, php.Stderr = &log, &log
 	if err := php.Start(); err != nil {
@@ -248,36 +244,5 @@ func startPHP(t *testing.T) {
 			t.Logf("PHP's log:\n%s", log.String())
 		}
 	})
-	for range 600 {
-		if conn, err := net.Dial("tcp", "127.0.0.1:8081"); err == nil {
-			_ = conn.Close()
-			return
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-	t.Fatal("PHP does not listen on 127.0.0.1:8081")
-}
-
-// caddy runs a command of the binary, which fails for a Caddyfile that is not formatted, too, and returns what it prints.
-func caddy(t *testing.T, args ...string) string {
-	t.Helper()
-	command := exec.Command(binary, args...)
-	var stderr strings.Builder
-	command.Stderr = &stderr
-	home := t.TempDir()
-	command.Env = append(os.Environ(), "HOME="+home, "XDG_DATA_HOME="+home, "XDG_CONFIG_HOME="+home)
-	out, err := command.Output()
-	if err != nil || strings.Contains(stderr.String(), "is not formatted") {
-		t.Errorf("caddy %s: %v\n%s%s", strings.Join(args, " "), err, out, stderr.String())
-	}
-	return string(out)
-}
-
-func readFile(t *testing.T, name string) string {
-	t.Helper()
-	text, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
+	eventually(t, "PHP listens", func() bool { return listens(addr) })
 }

@@ -74,14 +74,9 @@ func TestSeveralGates(t *testing.T) {
 	reverse_proxy `+app.Listener.Addr().String()+"\n}")
 	s := &gatedSite{c, t, first, app}
 
-	performed := func(service *bwstest.Server, spec bwstest.TokenSpec) string {
-		token := service.Token(spec)
-		service.Perform(token, bwstest.Outcome{Success: true})
-		return token
-	}
-	verified := func() string { return performed(first, bwstest.TokenSpec{BCID: alice}) }
-	alive := func() string { return performed(first, bwstest.TokenSpec{Task: bws.TaskLiveOnly}) }
-	elsewhere := func() string { return performed(second, bwstest.TokenSpec{BCID: bob}) }
+	verified := func() string { return goodToken(first) }
+	alive := func() string { return performed(first.Service, bwstest.TokenSpec{Task: bws.TaskLiveOnly}, success) }
+	elsewhere := func() string { return goodOf(second.Service, bob) }
 
 	for _, test := range []struct {
 		name, path string

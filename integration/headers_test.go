@@ -2,6 +2,7 @@ package integration
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/caddy-bws/caddy-bws/bws"
@@ -12,7 +13,7 @@ import (
 const acceptOddNames = `		expected_underscore_headers X_BWS_BCID X_Bws_Action X-BWS_Verified-At
 		expected_dot_headers X.BWS.BCID X-Bws.Score`
 
-// Section A of the security cases: who the app is told has been verified is for the gate to say, and for nobody else.
+// Who the app is told has been verified is for the gate to say, and for nobody else.
 func TestForgedIdentity(t *testing.T) {
 	t.Run("as Caddy is", func(t *testing.T) { testForgedIdentity(t, "") })
 	// For a name that it is told to accept, Caddy drops the one with dashes.
@@ -36,8 +37,7 @@ func testForgedIdentity(t *testing.T, servers string) {
 		}
 	}`)
 	verified := "X-BWS-Token: " + s.goodToken()
-	alive := s.service.Token(bwstest.TokenSpec{Task: bws.TaskLiveOnly})
-	s.service.Perform(alive, bwstest.Outcome{Success: true})
+	alive := performed(s.service.Service, bwstest.TokenSpec{Task: bws.TaskLiveOnly}, success)
 	names := []string{"X-Bws-Bcid", "X-Bws-Action", "X-Bws-Score", "Remote-User"}
 
 	for _, test := range []struct {
@@ -112,7 +112,7 @@ func TestOddNamesFromTheService(t *testing.T) {
 		"security case 11: beyond 32 bits":        `bioid/9876/4294967297`,
 		"security case 11: two spellings of one":  `bioid/9876/012345`,
 		"security case 11: a person of class 0":   `bioid/9876/0`,
-		"security case 11: longer than any other": `b` + string(slices.Repeat([]byte("x"), 1000)) + `/9876/12345`,
+		"security case 11: longer than any other": `b` + strings.Repeat("x", 1000) + `/9876/12345`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			covers(t)

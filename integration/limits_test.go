@@ -1,12 +1,9 @@
 package integration
 
 import (
-	"context"
-	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -56,24 +53,12 @@ func (s *limitedSite) from(t *testing.T, addr string) *limitedClient {
 
 // ask presents a token. It may be called from any goroutine.
 func (c *limitedClient) ask(token string, headers ...string) *answer {
-	r, err := http.NewRequestWithContext(context.Background(), http.MethodGet, c.url, nil)
+	got, err := ask(c.t.Context(), &c.Client, http.MethodGet, c.url, "", append([]string{"X-BWS-Token: " + token}, headers...)...)
 	if err != nil {
 		c.t.Error(err)
 		return &answer{Response: new(http.Response)}
 	}
-	r.Header.Set("X-BWS-Token", token)
-	for _, line := range headers {
-		name, value, _ := strings.Cut(line, ": ")
-		r.Header.Add(name, value)
-	}
-	response, err := c.Do(r)
-	if err != nil {
-		c.t.Error(err)
-		return &answer{Response: new(http.Response)}
-	}
-	defer response.Body.Close()
-	body, _ := io.ReadAll(response.Body)
-	return &answer{response, string(body)}
+	return got
 }
 
 // expect wants a reason, or that the request passes if it is "".
@@ -89,17 +74,10 @@ func (c *limitedClient) expect(reason, token string, headers ...string) {
 }
 
 func (s *limitedSite) token(outcomes ...bwstest.Outcome) string {
-	token := s.service.Token(bwstest.TokenSpec{BCID: alice})
-	for _, outcome := range outcomes {
-		s.service.Perform(token, outcome)
-	}
-	return token
+	return performed(s.service, bwstest.TokenSpec{BCID: alice}, outcomes...)
 }
 
-func (s *limitedSite) goodToken() string { return s.token(bwstest.Outcome{Success: true}) }
-
-// invented is a token in good form that BWS has not issued.
-func invented() string { return bwstest.New(bwstest.Config{}).Token(bwstest.TokenSpec{BCID: alice}) }
+func (s *limitedSite) goodToken() string { return goodOf(s.service, alice) }
 
 func (s *limitedSite) checkCalls(t *testing.T, since, want int) {
 	t.Helper()

@@ -33,7 +33,7 @@ func TestLoginWithoutJavaScript(t *testing.T) {
 	comeBack(bwstest.Outcome{})
 	v.isTold(notRecognized, "not_recognized", "/page?x=1")
 	v.triesAgain()
-	comeBack(bwstest.Outcome{Success: true})
+	comeBack(success)
 	v.sees("GET /page?x=1")
 	v.Click("next")
 	v.sees("GET /next?a=b")

@@ -10,7 +10,6 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/caddy-bws/caddy-bws/bws"
 	"github.com/caddy-bws/caddy-bws/bws/bwstest"
 )
 
@@ -93,7 +92,7 @@ func (b *rawBrowser) back(t *testing.T, given url.Values) string {
 
 // succeeds has the operation of a login succeed.
 func (s *gatedSite) succeeds(given url.Values) {
-	s.service.Perform(given.Get("access_token"), bwstest.Outcome{Success: true})
+	s.service.Perform(given.Get("access_token"), success)
 }
 
 // isLocal reports whether a browser takes a Location for a path of the site it is on, without any doubt.
@@ -215,11 +214,6 @@ func TestLoginsBelongToTheirHost(t *testing.T) {
 func TestReturnsThatDoNotCount(t *testing.T) {
 	covers(t, 69)
 	s := startOpenLoginSite(t, aliceLogsIn)
-	tokenOf := func(person bws.BCID) string {
-		token := s.service.Token(bwstest.TokenSpec{BCID: person})
-		s.service.Perform(token, bwstest.Outcome{Success: true, BCID: person})
-		return token
-	}
 	const anew = "" // the browser is sent to the capture page once more
 	for name, test := range map[string]struct {
 		change func(b *rawBrowser, back, token, state string) string
@@ -240,10 +234,10 @@ func TestReturnsThatDoNotCount(t *testing.T) {
 		"no token":     {func(_ *rawBrowser, _, _, state string) string { return "/page?state=" + state }, "contradiction"},
 		"two tokens":   {func(_ *rawBrowser, back, token, _ string) string { return back + "&access_token=" + token }, "contradiction"},
 		"another token": {func(_ *rawBrowser, back, token, _ string) string {
-			return strings.Replace(back, token, tokenOf(alice), 1)
+			return strings.Replace(back, token, s.goodToken(), 1)
 		}, "contradiction"},
 		"a token of Bob's": {func(_ *rawBrowser, back, token, _ string) string {
-			return strings.Replace(back, token, tokenOf(bob), 1)
+			return strings.Replace(back, token, goodOf(s.service.Service, bob), 1)
 		}, "contradiction"},
 		"a huge token": {func(_ *rawBrowser, back, token, _ string) string {
 			return strings.Replace(back, token, strings.Repeat("e30.", 2<<10), 1)

@@ -16,7 +16,7 @@ import (
 	"github.com/caddy-bws/caddy-bws/bws/bwstest"
 )
 
-// outageSite has gates of each kind, at a service whose memory is long, short or none, and one at another service.
+// startOutageSite runs a site with gates of each kind, at a service whose memory is long, short or none, and one at another service.
 func startOutageSite(t *testing.T) (s *gatedSite, other *bwstest.Server) {
 	t.Helper()
 	service, app := bwstest.NewServer(t, bwstest.Config{}), newApp(t)
@@ -92,9 +92,6 @@ func TestOutage(t *testing.T) {
 func TestRetries(t *testing.T) {
 	covers(t, 95)
 	s := startSite(t, "", "\tbws")
-	broken := func(text string) bwstest.Answer {
-		return bwstest.Answer{Raw: []byte(strings.ReplaceAll(text, "\n", "\r\n"))}
-	}
 	for name, test := range map[string]struct {
 		answer bwstest.Answer
 		calls  int
@@ -110,11 +107,11 @@ func TestRetries(t *testing.T) {
 		"302":             {bwstest.Answer{Status: http.StatusFound, Header: http.Header{"Location": {"/"}}}, 1},
 		"a false result":  {bwstest.Answer{Body: []byte(`{"Action":"verification","BCID":"bioid/9876/12345","Success":false}`)}, 1},
 		"an odd result":   {bwstest.Answer{Body: []byte(`{"Success":true}`)}, 1},
-		"half a result":   {broken("HTTP/1.1 200 OK\nContent-Type: application/json\nContent-Length: 66\n\n{"), 1},
+		"half a result":   {rawAnswer("HTTP/1.1 200 OK\nContent-Type: application/json\nContent-Length: 66\n\n{"), 1},
 		"no answer":       {bwstest.Answer{Hang: true}, 1},
 		"a late answer":   {bwstest.Answer{Body: []byte(verified), Delay: 2 * time.Second}, 1},
-		"no HTTP":         {broken("garbage\n\n"), 1},
-		"shut in between": {broken(""), 2},
+		"no HTTP":         {rawAnswer("garbage\n\n"), 1},
+		"shut in between": {rawAnswer(""), 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s.raw(t, "GET / HTTP/1.1", "X-BWS-Token: "+s.goodToken()) // leaves a connection that is in good order
@@ -164,10 +161,9 @@ func TestConnectionsThatBWSCloses(t *testing.T) {
 		"{addr} {\n\tbws\n\trespond \"app\"\n}")
 	get := func(when string) {
 		t.Helper()
-		token := service.Token(bwstest.TokenSpec{BCID: alice})
-		service.Perform(token, bwstest.Outcome{Success: true})
-		if got := do(t, http.MethodGet, "http://"+c.Addr, "X-BWS-Token: "+token); got.Body != "app" {
-			t.Errorf("%s: got %d %s", when, got.StatusCode, got.Body)
+		got, err := ask(t.Context(), client, http.MethodGet, "http://"+c.Addr, "", "X-BWS-Token: "+goodOf(service, alice))
+		if err != nil || got.Body != "app" {
+			t.Errorf("%s: got %+v, %v", when, got, err)
 		}
 	}
 	const times = 10

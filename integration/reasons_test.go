@@ -13,11 +13,6 @@ import (
 	"github.com/caddy-bws/caddy-bws/bws/bwstest"
 )
 
-var (
-	alice = bws.BCID{Storage: "bioid", Partition: 9876, Class: 12345}
-	bob   = bws.BCID{Storage: "bioid", Partition: 9876, Class: 12346}
-)
-
 // reasonSite has a gate for each policy that a denial needs.
 const reasonSite = `{addr} {
 	bws /bound* {
@@ -75,61 +70,12 @@ type denialRow struct {
 	headers      func(*bwstest.Server) []string
 }
 
-// presenting puts a token into the header.
-func presenting(token func(*bwstest.Server) string) func(*bwstest.Server) []string {
-	return func(s *bwstest.Server) []string { return []string{"X-BWS-Token: " + token(s)} }
-}
-
-// tokenOf is a token that has been performed with, as it says.
-func tokenOf(spec bwstest.TokenSpec, outcomes ...bwstest.Outcome) func(*bwstest.Server) []string {
-	return presenting(func(s *bwstest.Server) string {
-		token := s.Token(spec)
-		for _, outcome := range outcomes {
-			s.Perform(token, outcome)
-		}
-		return token
-	})
-}
-
-// failing is a token of Alice's with which an operation has failed.
-func failing(code bws.ErrorCode) func(*bwstest.Server) []string {
-	return tokenOf(bwstest.TokenSpec{BCID: alice}, bwstest.Outcome{Error: code})
-}
-
-// answered is a good token about which BWS says something else than its result.
-func answered(answers ...bwstest.Answer) func(*bwstest.Server) []string {
-	return func(s *bwstest.Server) []string {
-		s.Script("/result", answers...)
-		return good(s)
-	}
-}
-
-func found(scores ...float64) func(*bwstest.Server) []string {
-	matches := make([]bws.Match, len(scores))
-	for i, score := range scores {
-		matches[i] = bws.Match{BCID: bws.BCID{Storage: "bioid", Partition: 9876, Class: int32(i + 1)}, Score: score}
-	}
-	partition := bws.BCID{Storage: "bioid", Partition: 9876}
-	return tokenOf(bwstest.TokenSpec{BCID: partition, Task: bws.TaskIdentify | bws.TaskLiveDetect},
-		bwstest.Outcome{Success: true, Matches: matches})
-}
-
-// goodToken is a token with which Alice has been verified.
-func goodToken(s *bwstest.Server) string {
-	token := s.Token(bwstest.TokenSpec{BCID: alice})
-	s.Perform(token, bwstest.Outcome{Success: true})
-	return token
-}
-
-var good = presenting(goodToken)
-
 func denialRows() []denialRow {
 	const (
 		unauthorized, forbidden = http.StatusUnauthorized, http.StatusForbidden
-		success                 = `{"Action":"verification","BCID":"bioid/9876/12345","Success":true,"Error":"LiveDetectionFailed"}`
+		both                    = `{"Action":"verification","BCID":"bioid/9876/12345","Success":true,"Error":"LiveDetectionFailed"}`
 	)
 	now := time.Now()
-	performed := bwstest.Outcome{Success: true}
 	other := bwstest.New(bwstest.Config{})
 	foreign := bwstest.New(bwstest.Config{AppID: "another"})
 	down := bwstest.Answer{Status: http.StatusServiceUnavailable}
@@ -140,8 +86,8 @@ func denialRows() []denialRow {
 		{"ambiguous_token", "/plain", http.StatusBadRequest, false, func(s *bwstest.Server) []string {
 			return append(good(s), good(s)...)
 		}},
-		{"expired_token", "/plain", unauthorized, false, tokenOf(bwstest.TokenSpec{BCID: alice, NotBefore: now.Add(-time.Hour)}, performed)},
-		{"not_yet_valid", "/plain", unauthorized, false, tokenOf(bwstest.TokenSpec{BCID: alice, NotBefore: now.Add(time.Hour)}, performed)},
+		{"expired_token", "/plain", unauthorized, false, tokenOf(bwstest.TokenSpec{BCID: alice, NotBefore: now.Add(-time.Hour)}, success)},
+		{"not_yet_valid", "/plain", unauthorized, false, tokenOf(bwstest.TokenSpec{BCID: alice, NotBefore: now.Add(time.Hour)}, success)},
 		{"foreign_token", "/plain", unauthorized, false, presenting(func(*bwstest.Server) string {
 			return foreign.Token(bwstest.TokenSpec{BCID: alice})
 		})},
@@ -149,7 +95,7 @@ func denialRows() []denialRow {
 			return other.Token(bwstest.TokenSpec{BCID: alice})
 		})},
 		{"pending", "/plain", unauthorized, true, tokenOf(bwstest.TokenSpec{BCID: alice})},
-		{"too_old", "/old", unauthorized, false, tokenOf(bwstest.TokenSpec{BCID: alice, NotBefore: now.Add(-time.Minute)}, performed)},
+		{"too_old", "/old", unauthorized, false, tokenOf(bwstest.TokenSpec{BCID: alice, NotBefore: now.Add(-time.Minute)}, success)},
 
 		{"not_recognized", "/plain", forbidden, false, failing("")},
 		{"live_detection_failed", "/plain", forbidden, false, failing(bws.LiveDetectionFailed)},
@@ -164,7 +110,7 @@ func denialRows() []denialRow {
 		{"bcid_not_allowed", "/bound", forbidden, false, good},
 		{"score_too_low", "/search", forbidden, false, found(0.4)},
 		{"margin_too_small", "/search", forbidden, false, found(0.9, 0.8)},
-		{"not_live", "/plain", forbidden, false, tokenOf(bwstest.TokenSpec{BCID: alice, Task: bws.TaskVerify | 3}, performed)},
+		{"not_live", "/plain", forbidden, false, tokenOf(bwstest.TokenSpec{BCID: alice, Task: bws.TaskVerify | 3}, success)},
 		{"no_challenge", "/challenge", forbidden, false, good},
 
 		{"too_early", "/once", http.StatusTooEarly, false, func(s *bwstest.Server) []string { return append(good(s), "Early-Data: 1") }},
@@ -179,7 +125,7 @@ func denialRows() []denialRow {
 		{"service_timeout", "/plain", http.StatusGatewayTimeout, false, answered(bwstest.Answer{Hang: true})},
 		{"service_misconfigured", "/plain", http.StatusBadGateway, false, answered(bwstest.Answer{Status: http.StatusUnauthorized,
 			Header: http.Header{"WWW-Authenticate": {`Basic realm="bws"`}}})},
-		{"service_invalid", "/plain", http.StatusBadGateway, false, answered(bwstest.Answer{Body: []byte(success)})},
+		{"service_invalid", "/plain", http.StatusBadGateway, false, answered(bwstest.Answer{Body: []byte(both)})},
 	}
 }
 
@@ -233,35 +179,21 @@ func expiredSession(t *testing.T, url string, token []string) []string {
 	return []string{session}
 }
 
-func post(t *testing.T, url, body string, status int) {
-	t.Helper()
-	got, err := ask(t.Context(), client, http.MethodPost, url, body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got.StatusCode != status {
-		t.Fatalf("got %d %s", got.StatusCode, got.Body)
-	}
-}
-
 // occupy has a question under way until the function that it returns is called.
 func occupy(t *testing.T, c *caddyProcess, service *bwstest.Server) (release func()) {
 	t.Helper()
 	calls := service.Calls("/result")
 	headers := answered(bwstest.Answer{Hang: true})(service)
-	answer := make(chan *answer, 1)
-	go func() { answer <- do(t, http.MethodGet, "http://"+c.Addr+"/plain", headers...) }()
-	for range 1000 {
-		if service.Calls("/result") > calls {
-			break
+	answered := make(chan struct{})
+	go func() {
+		defer close(answered)
+		got, err := ask(t.Context(), client, http.MethodGet, "http://"+c.Addr+"/plain", "", headers...)
+		if err != nil || got.reason() != "service_timeout" {
+			t.Errorf("the question under way came to %+v, %v", got, err)
 		}
-		time.Sleep(time.Millisecond)
-	}
-	return func() {
-		if got := <-answer; got.reason() != "service_timeout" {
-			t.Errorf("the question under way came to %d %s", got.StatusCode, got.Body)
-		}
-	}
+	}()
+	eventually(t, "the question is under way", func() bool { return service.Calls("/result") > calls })
+	return func() { <-answered }
 }
 
 func checkDenial(t *testing.T, got *answer, row denialRow) {

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"regexp"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -159,56 +157,4 @@ func underLoad(t *testing.T, c *caddyProcess, headers []string) (stop func(), se
 	stop = sync.OnceFunc(func() { close(done); workers.Wait() })
 	t.Cleanup(stop)
 	return stop, served, unanswered
-}
-
-// reload replaces the configuration.
-func (c *caddyProcess) reload(caddyfile string) {
-	c.t.Helper()
-	if answer := c.admin(http.MethodPost, "/load", caddyfile); strings.Contains(answer, `"error"`) {
-		c.t.Fatalf("reloading: %s", answer)
-	}
-}
-
-// admin asks the admin API, whose connections are reset by a reload as those of the site are.
-func (c *caddyProcess) admin(method, path, body string) string {
-	c.t.Helper()
-	var answer []byte
-	eventually(c.t, "the admin API answers", func() bool {
-		r, err := http.NewRequest(method, "http://"+c.Admin+path, strings.NewReader(body))
-		if err != nil {
-			c.t.Fatal(err)
-		}
-		r.Header.Set("Content-Type", "text/caddyfile")
-		response, err := client.Do(r)
-		if err != nil {
-			return false
-		}
-		defer response.Body.Close()
-		answer, err = io.ReadAll(response.Body)
-		return err == nil
-	})
-	return string(answer)
-}
-
-// goroutines is how many the process has.
-func (c *caddyProcess) goroutines() int {
-	return c.profiled("/debug/pprof/goroutine?debug=1", `goroutine profile: total (\d+)`)
-}
-
-// heap is how many bytes are in use after a collection.
-func (c *caddyProcess) heap() int {
-	return c.profiled("/debug/pprof/heap?gc=1&debug=1", `# HeapAlloc = (\d+)`)
-}
-
-func (c *caddyProcess) profiled(path, pattern string) int {
-	c.t.Helper()
-	match := regexp.MustCompile(pattern).FindStringSubmatch(c.admin(http.MethodGet, path, ""))
-	if match == nil {
-		c.t.Fatalf("%s has no %s", path, pattern)
-	}
-	n, err := strconv.Atoi(match[1])
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	return n
 }

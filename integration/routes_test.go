@@ -15,7 +15,7 @@ import (
 	"github.com/caddy-bws/caddy-bws/bws/bwstest"
 )
 
-// Section B of the security cases: there is no way around a gate, however the request is written.
+// There is no way around a gate, however the request is written.
 func TestNoWayAround(t *testing.T) {
 	s := startSite(t, "", `	@private not path /public /public/*
 	bws @private`)

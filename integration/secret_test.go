@@ -1,13 +1,11 @@
 package integration
 
 import (
-	"encoding/base64"
 	"net/http"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/caddy-bws/caddy-bws/bws"
 	"github.com/caddy-bws/caddy-bws/bws/bwstest"
 )
 
@@ -17,9 +15,7 @@ func TestSecretsStaySecret(t *testing.T) {
 	const inFile, inVariable = "s3cret-from-file", "s3cret-from-env"
 	t.Setenv("BWS_APP_SECRET", inVariable)
 	service := bwstest.NewServer(t, bwstest.Config{AppID: "app", AppSecret: inFile})
-	person := bws.BCID{Storage: "bws", Partition: 1, Class: 42}
-	token := service.Token(bwstest.TokenSpec{BCID: person})
-	service.Perform(token, bwstest.Outcome{Success: true})
+	token := goodToken(service)
 
 	c := startCaddy(t, `
 	servers {
@@ -55,7 +51,7 @@ func TestSecretsStaySecret(t *testing.T) {
 	}
 	c.waitForLog("the service refuses the credentials")
 
-	config := do(t, http.MethodGet, "http://"+c.Admin+"/config/").Body
+	config := c.ask(http.MethodGet, "/config/", "").Body
 	autosave := readFile(t, filepath.Join(c.Home, "caddy", "autosave.json"))
 	for name, text := range map[string]string{"/config/": config, "autosave.json": autosave} {
 		for _, placeholder := range []string{`"{env.BWS_APP_SECRET}"`, `"{file.testdata/app_secret}"`} {
@@ -64,10 +60,14 @@ func TestSecretsStaySecret(t *testing.T) {
 			}
 		}
 	}
+	refused := c.ask(http.MethodPost, "/load", string(withService(`"timeout":"1h"`)), "Content-Type: application/json")
+	if refused.StatusCode != http.StatusBadRequest || !strings.Contains(refused.Body, "timeout") {
+		t.Errorf("/load answered %d: %s", refused.StatusCode, refused.Body)
+	}
 	for name, text := range map[string]string{
 		"/config/":      config,
 		"autosave.json": autosave,
-		"/load":         postConfig(t, c, withService(`"timeout":"1h"`)),
+		"/load":         refused.Body,
 		"the log":       c.logs.String(),
 	} {
 		for _, secret := range []string{secretMark, token, basicAuth("app", inFile), basicAuth("app", inVariable)} {
@@ -76,23 +76,4 @@ func TestSecretsStaySecret(t *testing.T) {
 			}
 		}
 	}
-}
-
-// postConfig replaces the configuration, which must fail, and returns what the admin API says.
-func postConfig(t *testing.T, c *caddyProcess, config []byte) string {
-	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+c.Admin+"/load", strings.NewReader(string(config)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Header.Set("Content-Type", "application/json")
-	got := send(t, r)
-	if got.StatusCode != http.StatusBadRequest || !strings.Contains(got.Body, "timeout") {
-		t.Errorf("/load answered %d: %s", got.StatusCode, got.Body)
-	}
-	return got.Body
-}
-
-func basicAuth(user, password string) string {
-	return base64.StdEncoding.EncodeToString([]byte(user + ":" + password))
 }

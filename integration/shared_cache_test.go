@@ -86,13 +86,6 @@ func TestCacheInFront(t *testing.T) {
 	})
 	c := startCaddy(t, serviceOption("", service.URL), "{addr} {\n\tbws /session* {\n\t\tsession\n\t}\n\tbws /token*\n\tbws /bearer* {\n\t\ttoken bearer\n\t}\n\treverse_proxy "+
 		app.Listener.Addr().String()+"\n}")
-	tokenOf := func(class int32) string {
-		person := alice
-		person.Class = class
-		token := service.Token(bwstest.TokenSpec{BCID: person})
-		service.Perform(token, bwstest.Outcome{Success: true})
-		return token
-	}
 	for name, knows := range map[string]bool{"a cache": true, "a careless cache": false} {
 		t.Run(name, func(t *testing.T) {
 			cache := &sharedCache{origin: c.Addr, knowsPrivate: knows, kept: make(map[string][]*keptAnswer)}
@@ -113,7 +106,7 @@ func TestCacheInFront(t *testing.T) {
 				for _, class := range []int32{1, 2, 3} {
 					person := alice
 					person.Class = class
-					if got := get(credential(tokenOf(class))); got.Body != "for "+person.String() || len(got.Header.Values("Cache-Control")) == 0 {
+					if got := get(credential(goodOf(service.Service, person))); got.Body != "for "+person.String() || len(got.Header.Values("Cache-Control")) == 0 {
 						t.Errorf("%s: %s got %d %s", path, person, got.StatusCode, got.Body)
 					}
 				}

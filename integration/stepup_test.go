@@ -46,9 +46,7 @@ func TestStepUp(t *testing.T) {
 	})
 	t.Run("security case 118: a token of somebody else's", func(t *testing.T) {
 		covers(t)
-		token := s.service.Token(bwstest.TokenSpec{BCID: bob})
-		s.service.Perform(token, bwstest.Outcome{Success: true})
-		s.checkKeptOut(t, do(t, http.MethodPost, url+"/transfer", bothOf(cookie, token)...), "contradiction")
+		s.checkKeptOut(t, do(t, http.MethodPost, url+"/transfer", bothOf(cookie, goodOf(s.service.Service, bob))...), "contradiction")
 	})
 	t.Run("security case 119: bound to whom the session names", func(t *testing.T) {
 		covers(t)

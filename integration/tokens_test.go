@@ -11,7 +11,7 @@ import (
 	"github.com/caddy-bws/caddy-bws/bws/bwstest"
 )
 
-// Section C of the security cases: what is no token is denied without a question, and a token is sent as it came.
+// What is no token is denied without a question, and a token is sent as it came.
 func TestTokensThatAreNone(t *testing.T) {
 	s := startSite(t, "", "\tbws /plain*\n\tbws /bearer* {\n\t\ttoken bearer\n\t}")
 	token := s.goodToken()
@@ -27,53 +27,48 @@ func TestTokensThatAreNone(t *testing.T) {
 	for _, test := range []struct {
 		name, path string
 		headers    []string
-		reasons    []string
+		reason     string
 	}{
-		{"security case 31: bad base64", "/plain", []string{"Cookie: bws_token=a.b!.c"}, []string{"malformed_token"}},
-		{"security case 31: an escape", "/plain", []string{"Cookie: bws_token=%zz"}, []string{"malformed_token"}},
-		{"security case 31: quotes", "/plain", []string{`Cookie: bws_token="` + token + `"`}, []string{"malformed_token"}},
-		{"security case 31: padding", "/plain", []string{"Cookie: bws_token=" + token + "="}, []string{"malformed_token"}},
-		{"security case 33: any text", "/plain", []string{"X-BWS-Token: x"}, []string{"malformed_token"}},
-		{"security case 34: two cookies", "/plain", []string{"Cookie: bws_token=" + token + "; bws_token=x"}, []string{"ambiguous_token"}},
-		{"security case 34: two lines", "/plain", []string{"Cookie: bws_token=x", "Cookie: bws_token=" + token}, []string{"ambiguous_token"}},
-		{"security case 8: two headers", "/plain", []string{"X-BWS-Token: " + token, "X-BWS-Token: x"}, []string{"ambiguous_token"}},
+		{"security case 31: bad base64", "/plain", []string{"Cookie: bws_token=a.b!.c"}, "malformed_token"},
+		{"security case 31: an escape", "/plain", []string{"Cookie: bws_token=%zz"}, "malformed_token"},
+		{"security case 31: quotes", "/plain", []string{`Cookie: bws_token="` + token + `"`}, "malformed_token"},
+		{"security case 31: padding", "/plain", []string{"Cookie: bws_token=" + token + "="}, "malformed_token"},
+		{"security case 33: any text", "/plain", []string{"X-BWS-Token: x"}, "malformed_token"},
+		{"security case 34: two cookies", "/plain", []string{"Cookie: bws_token=" + token + "; bws_token=x"}, "ambiguous_token"},
+		{"security case 34: two lines", "/plain", []string{"Cookie: bws_token=x", "Cookie: bws_token=" + token}, "ambiguous_token"},
+		{"security case 8: two headers", "/plain", []string{"X-BWS-Token: " + token, "X-BWS-Token: x"}, "ambiguous_token"},
 		{"security case 8: two bearers", "/bearer", []string{"Authorization: Bearer x", "Authorization: Bearer " + token},
-			[]string{"ambiguous_token"}},
-		{"security case 38: empty", "/plain", []string{"X-BWS-Token:"}, []string{"no_token"}},
-		{"security case 38: one byte", "/plain", []string{"X-BWS-Token: a"}, []string{"malformed_token"}},
-		{"security case 38: 8 KB", "/plain", []string{"X-BWS-Token: " + strings.Repeat("e30.", 2048)}, []string{"malformed_token"}},
-		{"security case 38: a second parameter", "/plain", []string{"X-BWS-Token: " + token + "&access_token=x"}, []string{"malformed_token"}},
-		{"security case 38: a fragment", "/plain", []string{"X-BWS-Token: " + token + "#"}, []string{"malformed_token"}},
-		{"security case 38: another path", "/plain", []string{"X-BWS-Token: ../" + token}, []string{"malformed_token"}},
-		{"security case 38: NUL", "/plain", []string{"X-BWS-Token: " + token + "%00"}, []string{"malformed_token"}},
-		{"security case 39: in the query", "/plain?access_token=" + token + "&bws_token=" + token, nil, []string{"no_token"}},
-		{"security case 40: an empty bearer", "/bearer", []string{"Authorization: Bearer "}, []string{"no_token"}},
-		{"security case 40: lower case, empty", "/bearer", []string{"Authorization: bearer"}, []string{"no_token"}},
-		{"security case 40: basic", "/bearer", []string{"Authorization: Basic " + again([]byte(token))}, []string{"no_token"}},
-		{"security case 40: not a source", "/plain", []string{"Authorization: Bearer " + token}, []string{"no_token"}},
+			"ambiguous_token"},
+		{"security case 38: empty", "/plain", []string{"X-BWS-Token:"}, "no_token"},
+		{"security case 38: one byte", "/plain", []string{"X-BWS-Token: a"}, "malformed_token"},
+		{"security case 38: 8 KB", "/plain", []string{"X-BWS-Token: " + strings.Repeat("e30.", 2048)}, "malformed_token"},
+		{"security case 38: a second parameter", "/plain", []string{"X-BWS-Token: " + token + "&access_token=x"}, "malformed_token"},
+		{"security case 38: a fragment", "/plain", []string{"X-BWS-Token: " + token + "#"}, "malformed_token"},
+		{"security case 38: another path", "/plain", []string{"X-BWS-Token: ../" + token}, "malformed_token"},
+		{"security case 38: NUL", "/plain", []string{"X-BWS-Token: " + token + "%00"}, "malformed_token"},
+		{"security case 39: in the query", "/plain?access_token=" + token + "&bws_token=" + token, nil, "no_token"},
+		{"security case 40: an empty bearer", "/bearer", []string{"Authorization: Bearer "}, "no_token"},
+		{"security case 40: lower case, empty", "/bearer", []string{"Authorization: bearer"}, "no_token"},
+		{"security case 40: basic", "/bearer", []string{"Authorization: Basic " + again([]byte(token))}, "no_token"},
+		{"security case 40: not a source", "/plain", []string{"Authorization: Bearer " + token}, "no_token"},
 		{"security case 111: no algorithm", "/plain", []string{"X-BWS-Token: " + again([]byte(`{"alg":"none"}`)) + "." + payload + "." + signature},
-			[]string{"malformed_token"}},
-		{"security case 111: no signature", "/plain", []string{"X-BWS-Token: " + header + "." + payload + "."}, []string{"malformed_token"}},
-		{"security case 111: a claim twice", "/plain", []string{"X-BWS-Token: " + claims(`,"exp":4102444800`)}, []string{"malformed_token"}},
+			"malformed_token"},
+		{"security case 111: no signature", "/plain", []string{"X-BWS-Token: " + header + "." + payload + "."}, "malformed_token"},
+		{"security case 111: a claim twice", "/plain", []string{"X-BWS-Token: " + claims(`,"exp":4102444800`)}, "malformed_token"},
 		{"security case 42: another application", "/plain", []string{"X-BWS-Token: " +
-			bwstest.New(bwstest.Config{AppID: "another"}).Token(bwstest.TokenSpec{BCID: alice})}, []string{"foreign_token"}},
+			bwstest.New(bwstest.Config{AppID: "another"}).Token(bwstest.TokenSpec{BCID: alice})}, "foreign_token"},
 		{"security case 114: long expired", "/plain", []string{"X-BWS-Token: " +
-			s.service.Token(bwstest.TokenSpec{BCID: alice, NotBefore: time.Now().Add(-12 * time.Minute)})}, []string{"expired_token"}},
+			s.service.Token(bwstest.TokenSpec{BCID: alice, NotBefore: time.Now().Add(-12 * time.Minute)})}, "expired_token"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			covers(t)
 			calls := s.service.Calls("/result")
-			s.checkKeptOut(t, s.raw(t, "GET "+test.path+" HTTP/1.1", test.headers...), test.reasons...)
+			s.checkKeptOut(t, s.raw(t, "GET "+test.path+" HTTP/1.1", test.headers...), test.reason)
 			if asked := s.service.Calls("/result") - calls; asked > 0 {
 				t.Errorf("BWS was asked %d times", asked)
 			}
 		})
 	}
-}
-
-func split(token string) (header, payload, signature string) {
-	parts := strings.Split(token, ".")
-	return parts[0], parts[1], parts[2]
 }
 
 // Claims that only the signature could vouch for are put to BWS, which knows.
@@ -102,14 +97,12 @@ func TestForgedClaims(t *testing.T) {
 	}
 	t.Run("security case 113: no live detection", func(t *testing.T) {
 		covers(t)
-		weak := s.service.Token(bwstest.TokenSpec{BCID: alice, Task: bws.TaskVerify | 3})
-		s.service.Perform(weak, bwstest.Outcome{Success: true})
+		weak := performed(s.service.Service, bwstest.TokenSpec{BCID: alice, Task: bws.TaskVerify | 3}, success)
 		s.checkKeptOut(t, s.raw(t, "GET / HTTP/1.1", "X-BWS-Token: "+weak), "not_live")
 	})
 	t.Run("security case 113: enrolls on the way", func(t *testing.T) {
 		covers(t)
-		weak := s.service.Token(bwstest.TokenSpec{BCID: alice, Task: bwstest.DefaultTask | bws.TaskAutoEnroll})
-		s.service.Perform(weak, bwstest.Outcome{Success: true})
+		weak := performed(s.service.Service, bwstest.TokenSpec{BCID: alice, Task: bwstest.DefaultTask | bws.TaskAutoEnroll}, success)
 		s.checkKeptOut(t, s.raw(t, "GET / HTTP/1.1", "X-BWS-Token: "+weak), "action_not_allowed")
 	})
 }

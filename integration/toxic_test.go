@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
-	"time"
 )
 
 // toxiproxy is a proxy between Caddy and BWS that does to connections what it is told.
@@ -36,13 +35,7 @@ func startToxiproxy(t *testing.T, upstream string) *toxiproxy {
 		_ = command.Process.Kill()
 		_ = command.Wait()
 	})
-	eventually(t, "toxiproxy listens", func() bool {
-		conn, err := net.Dial("tcp", p.api)
-		if err == nil {
-			_ = conn.Close()
-		}
-		return err == nil
-	})
+	eventually(t, "toxiproxy listens", func() bool { return listens(p.api) })
 	return p.another("bws", upstream)
 }
 
@@ -86,16 +79,4 @@ func (p *toxiproxy) cut() {
 func (p *toxiproxy) heal() {
 	p.t.Helper()
 	p.tell(http.MethodPost, "/reset", nil)
-}
-
-// eventually waits for something that happens soon, or not at all.
-func eventually(t *testing.T, what string, happened func() bool) {
-	t.Helper()
-	for range 600 {
-		if happened() {
-			return
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-	t.Fatalf("it did not happen that %s", what)
 }

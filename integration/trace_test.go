@@ -56,6 +56,9 @@ func TestTracing(t *testing.T) {
 			t.Errorf("the verification %+v is not below the request %+v", v, sites[i])
 		}
 		want := []any{"allow", "", []string{"service", "cache"}[i]}
+		if len(v.Attributes) != len(want) {
+			t.Fatalf("the verification has the attributes %v, want %v", v.Attributes, want)
+		}
 		for j, a := range v.Attributes {
 			if a.Value.Value != want[j] {
 				t.Errorf("%s is %v, want %v", a.Key, a.Value.Value, want[j])
