@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -26,10 +25,10 @@ The gates are the real ones. Nobody is asked: what BWS says is given with --resu
 or --fault, and no secret is needed.
 
 The request carries a token that is made up for the result, in the place where
-each gate looks first. The flags from --age to --app-id change what it says;
---token-file presents another one; a header is an argument, which every process on
-the machine can read, and no place for a token that is good. With --session-age, it carries a session that
-began with that result instead.
+each gate looks first. The flags from --age to --app-id change what it says.
+--token-file presents another one: a good token does not belong into --header, since
+every process on the machine can read arguments. With --session-age, the request
+carries a session that began with the result instead.
 
 What comes before a gate and may answer itself, such as basic_auth, is taken to let
 the request go on, from the user that --user names.
@@ -210,32 +209,34 @@ func (f *checkFlags) readFiles(cmd *cobra.Command, q *explain.Question) error {
 	if f.result == "-" && f.tokenFile == "-" {
 		return Usage("--result and --token-file cannot both be the standard input; name a file for one of them")
 	}
-	read := func(flag, name string) ([]byte, error) {
-		if name == "-" {
-			return io.ReadAll(io.LimitReader(cmd.InOrStdin(), maxCheckInput))
+	if f.result != "" {
+		text := f.result
+		if !strings.HasPrefix(strings.TrimSpace(text), "{") {
+			var err error
+			if text, err = readInput(cmd, "result", f.result); err != nil {
+				return err
+			}
 		}
-		text, err := os.ReadFile(name)
-		if err != nil {
-			return nil, fmt.Errorf("--%s: the file cannot be read; name one, or - for the standard input", flag)
-		}
-		return text, nil
-	}
-	var err error
-	switch {
-	case f.result == "":
-	case strings.HasPrefix(strings.TrimSpace(f.result), "{"):
-		q.Result = []byte(f.result)
-	default:
-		if q.Result, err = read("result", f.result); err != nil {
-			return err
-		}
+		q.Result = []byte(text)
 	}
 	if f.tokenFile == "" {
 		return nil
 	}
-	token, err := read("token-file", f.tokenFile)
-	if q.Token = strings.TrimSpace(string(token)); err == nil && q.Token == "" {
+	text, err := readInput(cmd, "token-file", f.tokenFile)
+	if err != nil {
+		return err
+	}
+	if q.Token = strings.TrimSpace(text); q.Token == "" {
 		return Usage("--token-file: the file is empty; write the token into it")
 	}
-	return err
+	return nil
+}
+
+// readInput reads the file that a flag names, or for - the standard input.
+func readInput(cmd *cobra.Command, flag, name string) (string, error) {
+	if name != "-" {
+		return ReadFile(flag, name)
+	}
+	text, err := io.ReadAll(io.LimitReader(cmd.InOrStdin(), maxCheckInput))
+	return string(text), err
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -19,10 +18,6 @@ import (
 // checkRun runs the command with a report in place of a rehearsal, and returns what was asked and printed.
 func checkRun(t *testing.T, report *explain.Report, stdin string, args ...string) (*explain.Question, string, error) {
 	t.Helper()
-	config := filepath.Join(t.TempDir(), "caddy.json")
-	if err := os.WriteFile(config, []byte("{}"), 0o600); err != nil {
-		t.Fatal(err)
-	}
 	var asked *explain.Question
 	cmd := Check(func(_ context.Context, _ []byte, q *explain.Question) (*explain.Report, error) {
 		asked = q
@@ -32,7 +27,7 @@ func checkRun(t *testing.T, report *explain.Report, stdin string, args ...string
 	cmd.SetOut(&out)
 	cmd.SetErr(&out)
 	cmd.SetIn(strings.NewReader(stdin))
-	cmd.SetArgs(append([]string{"--config", config}, args...))
+	cmd.SetArgs(append([]string{"--config", writeFile(t, "caddy.json", "{}")}, args...))
 	err := cmd.ExecuteContext(t.Context())
 	return asked, out.String(), err
 }
@@ -49,10 +44,7 @@ func exitCode(err error) int {
 
 // The flags are the question.
 func TestCheckAsks(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "result.json")
-	if err := os.WriteFile(file, []byte(`{"Success":true}`), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	file := writeFile(t, "result.json", `{"Success":true}`)
 	age := 20 * time.Minute
 	for name, test := range map[string]struct {
 		args []string

@@ -11,12 +11,13 @@ import (
 )
 
 func TestHelp(t *testing.T) {
+	setFurther(t, func() *cobra.Command { return Check(nil) })
 	d := newDesk(t)
 	r := d.run("")
 	r.check(0)
 	cmd := &cobra.Command{Use: "bws"}
 	new(environment).setup(cmd)
-	if len(cmd.Commands()) < 7 {
+	if len(cmd.Commands()) < 8 {
 		t.Fatalf("there are %d commands", len(cmd.Commands()))
 	}
 	for _, c := range cmd.Commands() {
@@ -61,12 +62,20 @@ func TestCompletion(t *testing.T) {
 	}
 }
 
-// Commands of other packages join, whoever comes first.
-func TestAdd(t *testing.T) {
+// setFurther has other packages add these commands, and no others.
+func setFurther(t *testing.T, commands ...func() *cobra.Command) {
+	t.Helper()
 	before := further
 	t.Cleanup(func() { further = before })
 	further = nil
-	Add(func() *cobra.Command {
+	for _, command := range commands {
+		Add(command)
+	}
+}
+
+// A command of another package is run, and ends, as those of this one.
+func TestAdd(t *testing.T) {
+	setFurther(t, func() *cobra.Command {
 		return &cobra.Command{Use: "more", Args: NoArguments, RunE: Run(func(cmd *cobra.Command, _ []string) error {
 			cmd.Println("more")
 			return Usage("not %s", "so")

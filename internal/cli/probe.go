@@ -153,35 +153,32 @@ func diagnoseMadeUp(err error) diagnosis {
 	return diagnose(err)
 }
 
-// exit is what tells most: a fault before a refusal.
-func (p *probed) exit() int {
-	code := 0
+// exit is what the worst of the checks ends with.
+func (p *probed) exit() (code int) {
 	for i := range p.Checks {
-		switch c := p.Checks[i].exit(); c {
-		case exitFault:
-			return exitFault
-		default:
-			code = max(code, c)
-		}
+		code = worse(code, p.Checks[i].exit())
 	}
 	return code
 }
 
-// worst ends the command unless all is well.
+// worst ends the command with what the worst of the services ends with, unless all is well.
 func worst(found []probed) error {
 	code := 0
 	for i := range found {
-		switch c := found[i].exit(); {
-		case c == exitFault:
-			return notWell(exitFault)
-		case c != 0:
-			code = c
-		}
+		code = worse(code, found[i].exit())
 	}
 	if code == 0 {
 		return nil
 	}
 	return notWell(code)
+}
+
+// worse returns the exit code that counts: a fault before a refusal, since it may hide one.
+func worse(a, b int) int {
+	if a == exitFault || b == exitFault {
+		return exitFault
+	}
+	return max(a, b)
 }
 
 func printProbed(w io.Writer, found []probed) {

@@ -3,13 +3,14 @@ package cli
 import (
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/caddy-bws/caddy-bws/bws"
 )
 
-// tasks are the values of --task.
+// tasks are what the values of --task stand for.
 var tasks = map[string]bws.Task{
 	"verify":            bws.TaskVerify | bws.TaskLiveDetect,
 	"identify":          bws.TaskIdentify | bws.TaskLiveDetect,
@@ -17,7 +18,8 @@ var tasks = map[string]bws.Task{
 	"livenessdetection": bws.TaskLiveOnly,
 }
 
-const taskNames = "verify, identify, livenessdetection or enroll"
+// taskNames are the values of --task, the usual one first.
+var taskNames = []string{"verify", "identify", "livenessdetection", "enroll"}
 
 // issued is a token that was requested.
 type issued struct {
@@ -78,11 +80,10 @@ with 1 if there is no answer.`,
 	flags.add(cmd)
 	out.add(cmd)
 	cmd.Flags().StringVar(&want.bcid, "bcid", "", "Whom it is for: storage/partition/class; class 0 to identify")
-	cmd.Flags().StringVar(&want.task, "task", "verify", "The operation: "+taskNames)
+	cmd.Flags().StringVar(&want.task, "task", taskNames[0], "The operation: "+strings.Join(taskNames, ", "))
 	cmd.Flags().IntVar(&want.tries, "max-tries", 3, "How often it may be tried, 1 to 15")
 	cmd.Flags().BoolVar(&want.challenge, "challenge", false, "Demand that challenges are followed")
-	_ = cmd.RegisterFlagCompletionFunc("task", cobra.FixedCompletions(
-		[]string{"verify", "identify", "livenessdetection", "enroll"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("task", cobra.FixedCompletions(taskNames, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
@@ -91,7 +92,7 @@ func (w *wish) request() (request bws.TokenRequest, err error) {
 	task, known := tasks[w.task]
 	switch {
 	case !known:
-		return request, Usage("--task: use %s", taskNames)
+		return request, Usage("--task: use one of %s", strings.Join(taskNames, ", "))
 	case w.tries < 1 || w.tries > 15:
 		return request, Usage("--max-tries: use 1 to 15")
 	case (w.bcid == "") != (task.Kind() == bws.TaskLiveOnly):
