@@ -44,8 +44,7 @@ var Reasons = []Entry{
 		User:    "Perform the biometric operation.",
 		Operator: "This is the ordinary answer to a first request. If the app sends tokens, compare where with the option token; a gate with " +
 			"login looks only at its own cookie unless token is given. Cookies whose names begin with `__Host-` travel over HTTPS only: behind " +
-			"a proxy, " +
-			"set trusted_proxies, so that Caddy knows. Use login to send browsers to the camera.",
+			"a proxy, set trusted_proxies, so that Caddy knows. Use login to send browsers to the camera.",
 	},
 	{
 		Reason: policy.AmbiguousToken, Status: 400,
@@ -53,8 +52,8 @@ var Reasons = []Entry{
 			"would take.",
 		Options: []string{"token", "session"},
 		User:    "Remove the cookies of this site and verify again.",
-		Operator: "Two apps below one domain may set a cookie of the same name: use a name that begins with `__Host-`, or another one. If only " +
-			"one client is concerned, this may be an attack.",
+		Operator: "Two apps below one domain may set a cookie of the same name: use a name that begins with `__Host-`, or another one. If " +
+			"only one client is concerned, this may be an attack.",
 	},
 	{
 		Reason: policy.MalformedToken, Status: 401,
@@ -69,8 +68,8 @@ var Reasons = []Entry{
 		Meaning: "The token has ended by its claim exp, more than a minute ago. BWS is not asked.",
 		Options: []string{"session"},
 		User:    verifyAgain,
-		Operator: "Tokens live some ten minutes. Use session to let evidence outlive its token. If fresh tokens are denied, the clock of this " +
-			"machine is ahead: have it synchronized.",
+		Operator: "Tokens live some ten minutes. Use session to let evidence outlive its token. If fresh tokens are denied, the clock of " +
+			"this machine is ahead: have it synchronized.",
 	},
 	{
 		Reason: policy.NotYetValid, Status: 401,
@@ -91,8 +90,8 @@ var Reasons = []Entry{
 		Meaning: "The session has lasted for its lifetime, or for its idle time without a request. A token would still count.",
 		Options: []string{"session", "idle"},
 		User:    verifyAgain,
-		Operator: "This is the ordinary end of a session. Its lifetime counts from when its token was seen first, and each gate judges by its " +
-			"own. Raise session or idle if people work longer.",
+		Operator: "This is the ordinary end of a session. Its lifetime counts from when its token was seen first, and each gate judges by " +
+			"its own. Raise session or idle if people work longer.",
 	},
 	{
 		Reason: policy.TooEarly, Status: 425,
@@ -117,8 +116,7 @@ var Reasons = []Entry{
 		Options: []string{"endpoint", "app_id"},
 		User:    verifyAgain,
 		Operator: "If all tokens are rejected, endpoint and app_id do not belong to the BWS that issues them. Single ones are expired or " +
-			"forged; " +
-			"client_rate bounds how many a client can try.",
+			"forged; client_rate bounds how many a client can try.",
 	},
 	{
 		Reason: policy.Pending, Status: 401,
@@ -133,17 +131,16 @@ var Reasons = []Entry{
 		Meaning: "BWS could not be reached, answered 5xx or 429, or has failed so often that it is left alone for some seconds.",
 		Options: []string{"endpoint", "proxy", "tls_trust_pool"},
 		User:    waitAndSee,
-		Operator: "Use `caddy bws probe` on this machine: it tells name, network, proxy and TLS faults apart. The log says \"service " +
-			"fault\" with " +
-			"the cause. Sessions go on; what needs BWS is denied until it answers.",
+		Operator: "Use `caddy bws probe` on this machine: it tells name, network, proxy and TLS faults apart. The log says \"service fault\" " +
+			"with the cause. Sessions go on; what needs BWS is denied until it answers.",
 	},
 	{
 		Reason: policy.ServiceTimeout, Status: 504,
 		Meaning: "BWS did not answer within timeout, retries included.",
 		Options: []string{"timeout"},
 		User:    waitAndSee,
-		Operator: "Use `caddy bws probe` and compare its time with timeout. Look for a slow proxy or DNS server; raise timeout only if BWS is " +
-			"slow from where you are.",
+		Operator: "Use `caddy bws probe` and compare its time with timeout. Look for a slow proxy or DNS server; raise timeout only if BWS " +
+			"is slow from where you are.",
 	},
 	{
 		Reason: policy.ServiceMisconfigured, Status: 502,
@@ -155,21 +152,20 @@ var Reasons = []Entry{
 	},
 	{
 		Reason: policy.ServiceInvalid, Status: 502,
-		Meaning: "The answer is not one that the API documents: a redirect, an odd status, or a body that is not exactly a result. " +
-			"Success with an Error is one.",
+		Meaning: "The answer is not one that the API documents: a redirect, an odd status, or a body that is not exactly a result. Success " +
+			"with an Error is one.",
 		Options: []string{"endpoint", "proxy"},
 		User:    tellSomeone,
 		Operator: "The log says \"service fault\" with what is wrong. Usually something else answers: a captive portal, a proxy, a wrong " +
-			"path in " +
-			"endpoint. If it is BWS itself, its API has changed: report it.",
+			"path in endpoint. If it is BWS itself, its API has changed: report it.",
 	},
 	{
 		Reason: policy.RateLimited, Status: 429,
 		Meaning: "The client has caused more calls than client_rate allows for tokens that BWS had not accepted before.",
 		Options: []string{"client_rate"},
 		User:    waitAndSee,
-		Operator: "A client is an address, or a /64 of IPv6. If many people come from one address, raise client_rate; if all seem to come from " +
-			"your proxy, set trusted_proxies. Else somebody is trying tokens.",
+		Operator: "A client is an address, or a /64 of IPv6. If many people come from one address, raise client_rate; if all seem to come " +
+			"from your proxy, set trusted_proxies. Else somebody is trying tokens.",
 	},
 	{
 		Reason: policy.ServiceBusy, Status: 503,
@@ -232,20 +228,20 @@ var Reasons = []Entry{
 	},
 	{
 		Reason: policy.Contradiction, Status: 403,
-		Meaning: "Two pieces of evidence disagree: the result is about another operation or person than the token, or the token names another " +
-			"person than the session.",
+		Meaning: "Two pieces of evidence disagree: the result is about another operation or person than the token, or the token names " +
+			"another person than the session.",
 		Options: []string{"session", "login"},
 		User:    "Log out, then verify again.",
-		Operator: "After a change of persons in one browser, log the former out (bws_logout). A result that does not belong to its token is a " +
-			"fault of BWS, or an attack: report it.",
+		Operator: "After a change of persons in one browser, log the former out (bws_logout). A result that does not belong to its token is " +
+			"a fault of BWS, or an attack: report it.",
 	},
 	{
 		Reason: policy.TooOld, Status: 401,
 		Meaning: "The biometric act is older than max_age, counted from when its token was issued.",
 		Options: []string{"max_age"},
 		User:    verifyAgain,
-		Operator: "That is what max_age is for; sessions do not make an act younger. Use login to have browsers verify again by themselves, or " +
-			"raise max_age.",
+		Operator: "That is what max_age is for; sessions do not make an act younger. Use login to have browsers verify again by themselves, " +
+			"or raise max_age.",
 	},
 	{
 		Reason: policy.Revoked, Status: 401,
@@ -268,8 +264,7 @@ var Reasons = []Entry{
 		Options: []string{"bcid"},
 		User:    "Use the account whose face you have.",
 		Operator: "Compare the person with the patterns of bcid. A placeholder that is empty, holds * or / or is no number matches nobody: " +
-			"look " +
-			"whether the first factor comes before the gate, and what map makes of its user.",
+			"look whether the first factor comes before the gate, and what map makes of its user.",
 	},
 	{
 		Reason: policy.ScoreTooLow, Status: 403,
@@ -304,7 +299,7 @@ var Reasons = []Entry{
 		Meaning: "The token is good for one request, and another one has used it.",
 		Options: []string{"once"},
 		User:    verifyAgain,
-		Operator: "If people are denied at their first try, something makes two requests: a page that loads itself, a retrying proxy. Name the " +
-			"methods that spend: once POST.",
+		Operator: "If people are denied at their first try, something makes two requests: a page that loads itself, a retrying proxy. Name " +
+			"the methods that spend: once POST.",
 	},
 }

@@ -125,8 +125,11 @@ func (t *target) mutants() ([]mutant, error) {
 
 // judge tests as many mutants at once as there are processors. It begins with none at all, which has to pass.
 func (t *target) judge(ctx context.Context, all []mutant, work string) (map[verdict]int, []string, error) {
-	if v, err := t.test(ctx, nil, work); v != survived {
-		return nil, nil, fmt.Errorf("%s: the tests fail as it is: %s, %w", t.dir, v, err)
+	switch v, err := t.test(ctx, nil, work); {
+	case err != nil:
+		return nil, nil, fmt.Errorf("%s: the tests cannot be run: %w", t.dir, err)
+	case v != survived:
+		return nil, nil, fmt.Errorf("%s: the tests fail without any mutant", t.dir)
 	}
 	var (
 		mu        sync.Mutex
