@@ -92,7 +92,7 @@ func (g *gate) sign(t *testing.T, header, claims object) string {
 	return text + "." + base64.RawURLEncoding.EncodeToString(ed25519.Sign(g.private, []byte(text)))
 }
 
-// hmacWith is the game of giving the public key to an app as if it were a secret that it shares with the signer.
+// hmacWith signs with the public key, for an app that would take it for a secret that it shares with the gate.
 func (g *gate) hmacWith(t *testing.T, key []byte) string {
 	t.Helper()
 	text := g.header().with("alg", "HS256").part(t) + "." + g.claims().part(t)
@@ -101,7 +101,7 @@ func (g *gate) hmacWith(t *testing.T, key []byte) string {
 	return text + "." + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// ask sends a GET for /page with assertions to an app.
+// ask sends a request with assertions to an app.
 func ask(t *testing.T, app, method, path string, assertions ...string) (status int, body string) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, app+path, http.NoBody)
@@ -209,29 +209,30 @@ func TestApps(t *testing.T) {
 		"keys of its own": stranger.sign(t, header.with("kid", "mine").with("jku", stranger.URL), claims),
 		"a certificate":   stranger.sign(t, header.with("kid", "mine").with("x5u", stranger.URL), claims),
 
-		"other site":         changed("iss", "https://evil.example"),
-		"over http":          changed("iss", "http://shop.example"),
-		"no site":            changed("iss", nil),
-		"other audience":     changed("aud", "urn:other"),
-		"longer audience":    changed("aud", me+"s"),
-		"no audience":        changed("aud", nil),
-		"expired":            changed("exp", now-10),
-		"not yet":            changed("nbf", now+60),
-		"without an end":     changed("exp", nil),
-		"without a start":    changed("nbf", nil),
-		"other method":       changed("method", "POST"),
-		"no method":          changed("method", nil),
-		"other path":         changed("path", "/other"),
-		"path below":         changed("path", "/page/"),
-		"no path":            changed("path", nil),
-		"enrollment":         changed("act", "enrollment"),
-		"no operation":       changed("act", nil),
-		"nobody":             changed("sub", nil),
-		"perhaps a picture":  changed("live", false),
-		"not said to live":   changed("live", nil),
-		"live as a text":     changed("live", "true"),
-		"not an object":      signList(t, g, header),
-		"JSON serialization": `{"payload":"` + payload + `","signatures":[{"protected":"` + signed + `","signature":"` + signature + `"}]}`,
+		"other site":              changed("iss", "https://evil.example"),
+		"over http":               changed("iss", "http://shop.example"),
+		"no site":                 changed("iss", nil),
+		"other audience":          changed("aud", "urn:other"),
+		"longer audience":         changed("aud", me+"s"),
+		"no audience":             changed("aud", nil),
+		"expired":                 changed("exp", now-10),
+		"not yet":                 changed("nbf", now+60),
+		"without an end":          changed("exp", nil),
+		"without a start":         changed("nbf", nil),
+		"signed nobody says when": changed("iat", nil),
+		"other method":            changed("method", "POST"),
+		"no method":               changed("method", nil),
+		"other path":              changed("path", "/other"),
+		"path below":              changed("path", "/page/"),
+		"no path":                 changed("path", nil),
+		"enrollment":              changed("act", "enrollment"),
+		"no operation":            changed("act", nil),
+		"nobody":                  changed("sub", nil),
+		"perhaps a picture":       changed("live", false),
+		"not said to live":        changed("live", nil),
+		"live as a text":          changed("live", "true"),
+		"not an object":           signList(t, g, header),
+		"JSON serialization":      `{"payload":"` + payload + `","signatures":[{"protected":"` + signed + `","signature":"` + signature + `"}]}`,
 	}
 	for name, start := range map[string]func(*testing.T, *gate) string{"Go": startGo, "PHP": startPHP} {
 		t.Run(name, func(t *testing.T) {

@@ -26,7 +26,7 @@ func newApp(v *verifier) http.Handler {
 
 // age is how old the biometric act can be by now: an assertion says how old it was when it was signed.
 func (a *assertion) age(now time.Time) time.Duration {
-	return max(0, now.Sub(a.NotBefore.Time())) + time.Duration(a.Age)*time.Second
+	return max(0, now.Sub(a.IssuedAt.Time())) + time.Duration(a.Age)*time.Second
 }
 
 // setting returns an environment variable.

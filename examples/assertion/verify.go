@@ -77,7 +77,7 @@ func (v *verifier) key(r *http.Request, token *jwt.JSONWebToken) (ed25519.Public
 
 // check holds what is stated against the request that has come with it.
 func (v *verifier) check(r *http.Request, a *assertion) error {
-	if a.Expiry == nil || a.NotBefore == nil {
+	if a.IssuedAt == nil || a.NotBefore == nil || a.Expiry == nil {
 		return errors.New("an assertion without times")
 	}
 	expected := jwt.Expected{Issuer: v.issuer, AnyAudience: jwt.Audience{v.audience}, Time: v.now()}
