@@ -24,7 +24,7 @@ var steps = []step{
 	{"once", "spend the token, or see that it is spent", "once.go", "internal/ledger", "storage", "one"},
 	{"vouch", "sign what was decided, for the app to verify", "assertion.go", "internal/assertion  internal/ledger", "", "one"},
 	{"allow", "identity headers, session, next handler", "identity.go  session.go  stream.go", "", "app", "two"},
-	{"deny", "begin of a login, page, JSON, error or redirect", "login_begin.go  deny.go  denials.go  page.go", "", "", "three"},
+	{"deny", "a login, a page, JSON, an error or a redirect", "login_begin.go  deny.go  denials.go  page.go", "", "", "three"},
 	{"record", "the decision, for those who watch", "record.go  metrics.go  events.go  audit.go", "", "metrics, events, logs, audit", "faint"},
 }
 

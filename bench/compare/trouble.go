@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -80,7 +81,7 @@ func (l *lab) occupy(ctx context.Context, port int) error {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	return fmt.Errorf("the call that is to last does not reach BWS")
+	return errors.New("the call that is to last does not reach BWS")
 }
 
 // flood sends tokens that are well-formed and unknown, each of them once, from the address of somebody whose token is good.
