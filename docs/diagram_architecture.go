@@ -28,7 +28,7 @@ var steps = []step{
 	{"record", "the decision, for those who watch", "record.go  metrics.go  events.go  audit.go", "", "metrics, events, logs, audit", "faint"},
 }
 
-// Places in steps: that which answers by itself, the first and the last of those that may deny, and what follows them.
+// Places in steps: the one that answers by itself, the first and the last of those that may deny, and what follows them.
 const (
 	returns = 1
 	finds   = 3

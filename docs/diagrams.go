@@ -23,10 +23,9 @@ type picture struct {
 // colors are those that lines come in. What happens beside a request is faint.
 var colors = []string{"one", "two", "three", "faint"}
 
-// cornerRadius is that of boxes, tip how far from where it leads to an arrow ends.
 const (
-	cornerRadius = 8
-	tip          = 4
+	cornerRadius = 8 // of boxes
+	tip          = 4 // between the head of an arrow and what it points to
 )
 
 // newPicture begins a picture. The description is for those who cannot see it.

@@ -1,4 +1,4 @@
-// Command docs makes what is in docs and nobody writes by hand: `go run ./docs reference diagrams`, from the root of the repository.
+// Command docs makes the parts of docs that nobody writes by hand: `go run ./docs reference diagrams`, from the root of the repository.
 // Pictures of pages are another matter, since they need a browser: `docs/screenshots` makes them.
 package main
 

@@ -102,7 +102,7 @@ func TestEarlyData(t *testing.T) {
 		t.Helper()
 		transport := &http3.Transport{TLSClientConfig: config}
 		defer transport.Close()
-		defer r.heldBack.Store(false) // that the connection ends, the server must hear
+		defer r.heldBack.Store(false) // the server must hear that the connection ends
 		r.heldBack.Store(method == http3.MethodGet0RTT)
 		request, err := http.NewRequestWithContext(t.Context(), method, "https://"+r.front.LocalAddr().String(), nil)
 		if err != nil {

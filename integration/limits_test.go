@@ -19,8 +19,8 @@ type limitedSite struct {
 	held    sync.RWMutex
 }
 
-// startLimited runs a site with one gate. Everything comes from the loopback interface, where a client is who it says it is by
-// its address; only 127.0.0.2 is a proxy whose word counts.
+// startLimited runs a site with one gate. Everything comes from the loopback interface, where clients differ by their address; only
+// 127.0.0.2 is a proxy whose word counts.
 func startLimited(t *testing.T, options ...string) *limitedSite {
 	t.Helper()
 	s := &limitedSite{service: bwstest.New(bwstest.Config{})}

@@ -71,7 +71,7 @@ func TestRules(t *testing.T) {
 // Grafana understands the dashboard, as far as its own schema says.
 func TestDashboard(t *testing.T) {
 	var d dashboard.Dashboard //nolint:staticcheck // the schema that came after it is for Grafana 12 alone
-	// What it returns if all is well is a list of errors without any, which is no nil.
+	// If all is well, it returns an empty list of errors, which is not nil.
 	if err := d.UnmarshalJSONStrict([]byte(readFile(t, monitoring+"dashboard.json"))); err != nil && err.Error() != "" {
 		t.Fatal(err)
 	}
@@ -195,7 +195,7 @@ func breakStorage(t *testing.T, folder string) {
 	}
 }
 
-// fakeTarget is scraped in place of a Caddy in which the gate has panicked, for which there is no known way.
+// fakeTarget is scraped in place of a Caddy in which the gate has panicked, which no test can bring about.
 type fakeTarget struct {
 	addr   string
 	panics atomic.Int64

@@ -83,7 +83,7 @@ func TestMedian(t *testing.T) {
 	}
 }
 
-// Each row is measured against the control of its own round, and a core that has no time to spare is said.
+// Each row is measured against the control of its own round, and where a core has no time to spare, the table says so.
 func TestTable(t *testing.T) {
 	of := func(caddy time.Duration, rate, generator, busy float64) sample {
 		return sample{load: load{requests: 1, perSecond: rate}, caddy: caddy, generator: generator, busy: busy, others: 0.03}
@@ -110,7 +110,7 @@ func TestTable(t *testing.T) {
 	}
 }
 
-// All rows send as much, or what they add would be the reading of it.
+// All rows send requests of about the same size, or the time to read them would count as added.
 func TestRows(t *testing.T) {
 	for _, one := range tables {
 		if one.rows[0] != ungated {

@@ -50,7 +50,7 @@ func (l *lab) measure(ctx context.Context, r *report, t table, e effort) error {
 // take measures a row once, with a token of its own.
 func (l *lab) take(ctx context.Context, port int, row row, warmUp, each time.Duration) (sample, error) {
 	headers := row.headers(l.stubs.token())
-	// What remembers shall do so from here on.
+	// From here on, whatever can remember the token does.
 	if err := want(ctx, port, headers, http.StatusOK); err != nil {
 		return sample{}, err
 	}

@@ -30,7 +30,7 @@ type keySet struct {
 	asked time.Time
 }
 
-// find returns a key. An unknown one may be new, so that the keys are read again then, but not for whoever invents one.
+// find returns a key. An unknown one may be new: then the keys are read again, but not each time that somebody invents one.
 func (s *keySet) find(ctx context.Context, id string, now time.Time) (ed25519.PublicKey, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -37,7 +37,7 @@ func newClient(s *soak, kind string) *client {
 	return c
 }
 
-// dialer connects from some address: client_rate is not for honest people, who are many, but for each flood.
+// dialer connects from any of many addresses, as honest people do; the floods come from one, which client_rate limits.
 func (c *client) dialer() *net.Dialer {
 	from := net.IPv4(127, 1, byte(rand.N(250)), byte(1+rand.N(250)))
 	if c.kind == "unknown token" || c.kind == "rubbish" {

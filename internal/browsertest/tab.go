@@ -17,7 +17,7 @@ type Tab struct {
 	ctx context.Context
 }
 
-// Open loads a page in a new tab, after what is to be done before.
+// Open carries actions out in a new tab, and then loads a page in it.
 func (b *Browser) Open(t testing.TB, url string, before ...chromedp.Action[chromedp.Void]) *Tab {
 	t.Helper()
 	ctx, done := chromedp.NewContext(b.ctx, chromedp.WithListener(func(event any) {

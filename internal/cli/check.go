@@ -202,7 +202,7 @@ func (f *checkFlags) readTimes(q *explain.Question) error {
 	return nil
 }
 
-// maxCheckInput is more than any result or token has.
+// maxCheckInput is longer than any result or token.
 const maxCheckInput = 1 << 20
 
 func (f *checkFlags) readFiles(cmd *cobra.Command, q *explain.Question) error {

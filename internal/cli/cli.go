@@ -66,8 +66,8 @@ type environment struct {
 // further are the commands that other packages have added.
 var further []func() *cobra.Command
 
-// Add adds a command to `caddy bws`, from an init function. It does not matter whose comes first: commands are put together when
-// all have been called.
+// Add adds a command to `caddy bws`, from an init function. It does not matter which of them comes first: commands are put together
+// after all.
 func Add(command func() *cobra.Command) { further = append(further, command) }
 
 // Setup makes a command of Caddy's `caddy bws`.

@@ -16,7 +16,7 @@ import (
 // tokenVariable is the variable of the environment that may hold a token.
 const tokenVariable = "BWS_TOKEN"
 
-// maxInput is more than any token with blanks around it has.
+// maxInput is longer than any token with the blanks around it.
 const maxInput = 2 * bws.MaxTokenLength
 
 // tokenHelp is the part of a help text that says where the token comes from.
@@ -76,7 +76,7 @@ func ReadFile(flag, name string) (string, error) {
 	return string(text), nil
 }
 
-// readShort reads what is to be short.
+// readShort reads a token, and refuses what is too long to be one.
 func readShort(r io.Reader) (string, error) {
 	text, err := io.ReadAll(io.LimitReader(r, maxInput+1))
 	if err != nil {

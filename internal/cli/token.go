@@ -87,7 +87,7 @@ with 1 if there is no answer.`,
 	return cmd
 }
 
-// request checks what is wanted, as far as it is no matter of BWS.
+// request checks what is wanted, as far as that can be done without BWS.
 func (w *wish) request() (request bws.TokenRequest, err error) {
 	task, known := tasks[w.task]
 	switch {

@@ -3,7 +3,7 @@ package explain
 
 import "github.com/caddy-bws/caddy-bws/internal/policy"
 
-// Entry is what there is to say about a reason. The words are for operators, but for User.
+// Entry is what there is to say about a reason. All of it is for operators, except User.
 type Entry struct {
 	// Reason is the reason as decisions, logs and placeholders show it.
 	Reason policy.Reason `json:"reason"`

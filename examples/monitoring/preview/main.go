@@ -1,5 +1,5 @@
-// Command preview draws the panels of a Grafana dashboard with what a Prometheus knows, and takes a picture. It is for seeing that
-// the dashboard shows what it should where there is no Grafana: the queries are those of the dashboard, the looks are not.
+// Command preview draws the panels of a Grafana dashboard with what a Prometheus knows, and takes a picture. So one sees without a
+// Grafana whether the dashboard shows what it should: the queries are those of the dashboard, the looks are not.
 package main
 
 import (
