@@ -27,7 +27,7 @@ const (
 	rereadInterval = time.Second
 	// maxKeys bounds the keys of a purpose.
 	maxKeys = 256
-	// maxStoring bounds the keys that a node has given up waiting for, while the storage has not: it may store all of them yet.
+	// maxStoring bounds the keys that the storage has not returned from, given up or not. All of them may be stored yet.
 	maxStoring = 8
 	// maxAskedFor leaves room for a month and more of rotations.
 	maxAskedFor = 192
