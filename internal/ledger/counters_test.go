@@ -26,7 +26,7 @@ func TestCalls(t *testing.T) {
 func TestCounters(t *testing.T) {
 	counters, memory := new(Counters), new(ledgertest.Memory)
 	faulty := ledgertest.NewFaulty(memory)
-	k, release := rootKey(serviceID).child("a").child("b"), make(chan struct{})
+	k, release := rootOf(serviceID).child("a").child("b"), make(chan struct{})
 	defer close(release)
 	for range 2 { // ledgers may share them
 		s := newStore(newHosts(Host{Storage: faulty}), counters)

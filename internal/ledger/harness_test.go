@@ -56,7 +56,7 @@ func syncAll(t testing.TB, nodes ...*Ledger) {
 // stored returns how many files an area of the ledger has.
 func (w *world) stored(area string) (n int) {
 	for _, key := range w.memory.Keys() {
-		if strings.HasPrefix(key, rootKey(serviceID).path+"/"+area+"/") {
+		if strings.HasPrefix(key, rootOf(serviceID).path+"/"+area+"/") {
 			n++
 		}
 	}

@@ -71,7 +71,7 @@ func Purposes() []Purpose { return []Purpose{Sessions, Assertions} }
 // before its end. Its methods are safe for concurrent use.
 type Keys struct {
 	purpose Purpose
-	dir     key
+	dir     location
 	store   *store
 	now     func() time.Time
 	hosts   *hosts

@@ -294,7 +294,7 @@ func TestNoKeys(t *testing.T) {
 // Whatever lies among the keys is skipped, logged once and never taken for a key.
 func TestKeysSkipOddEntries(t *testing.T) {
 	w := newWorld()
-	dir := rootKey(serviceID).path + "/keys/session/"
+	dir := rootOf(serviceID).path + "/keys/session/"
 	for key, value := range map[string]string{
 		dir + "0123456789abcdef":        "",
 		dir + "0123456789abcde0":        `{"v":2}`,

@@ -41,7 +41,7 @@ type Config struct {
 // Ledger is one node's view of what all nodes remember about a service. Its methods are safe for concurrent use.
 type Ledger struct {
 	service string // the service's identity in hex
-	root    key
+	root    location
 	store   *store
 	now     func() time.Time
 	hosts   *hosts
@@ -70,7 +70,7 @@ func New(config Config) *Ledger {
 	counters := cmp.Or(config.Counters, new(Counters))
 	l := &Ledger{
 		service:  hex.EncodeToString(config.ServiceID[:]),
-		root:     rootKey(config.ServiceID),
+		root:     rootOf(config.ServiceID),
 		store:    newStore(hosts, counters),
 		now:      config.Now,
 		hosts:    hosts,

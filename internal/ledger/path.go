@@ -17,33 +17,33 @@ const (
 	keysArea    = "keys"
 )
 
-// key names an entry of the storage, or the bucket that entries lie in. It is only made by rootKey and child, so that it lies
-// below the ledger's own root. The zero key names nothing: it is what an odd segment leads to, and store refuses it. That
+// location names an entry of the storage, or the bucket that entries lie in. It is only made by rootOf and child, so that it lies
+// below the ledger's own root. The zero location names nothing: it is what an odd segment leads to, and store refuses it. That
 // matters because deleting is recursive and Caddy's certificates lie in the same storage.
-type key struct{ path string }
+type location struct{ path string }
 
-// rootKey is where everything lies that belongs to a service.
-func rootKey(service [32]byte) key {
-	return key{"bws/" + hex.EncodeToString(service[:])}
+// rootOf is where everything lies that belongs to a service.
+func rootOf(service [32]byte) location {
+	return location{"bws/" + hex.EncodeToString(service[:])}
 }
 
-// child is the key one segment further down, or the zero key if there is anything odd about the segment.
-func (k key) child(segment string) key {
-	if k.path == "" || !isSegment(segment) {
-		return key{}
+// child is the location one segment further down, or the zero one if there is anything odd about the segment.
+func (l location) child(segment string) location {
+	if l.path == "" || !isSegment(segment) {
+		return location{}
 	}
-	return key{k.path + "/" + segment}
+	return location{l.path + "/" + segment}
 }
 
-// isEntry reports whether k lies inside one of the areas, and so may be stored and deleted.
-func (k key) isEntry() bool {
-	return strings.Count(k.path, "/") >= 3
+// isEntry reports whether l lies inside one of the areas, and so may be stored and deleted.
+func (l location) isEntry() bool {
+	return strings.Count(l.path, "/") >= 3
 }
 
-// relative returns the segments of a listed key below k; none if it lies elsewhere. Some storages mark directories with a
+// relative returns the segments of a listed key below l; none if it lies elsewhere. Some storages mark directories with a
 // slash at the end.
-func (k key) relative(listed string) []string {
-	rest, ok := strings.CutPrefix(strings.TrimSuffix(listed, "/"), k.path+"/")
+func (l location) relative(listed string) []string {
+	rest, ok := strings.CutPrefix(strings.TrimSuffix(listed, "/"), l.path+"/")
 	if !ok {
 		return nil
 	}
@@ -95,7 +95,7 @@ func parseMinute(s string) (m minute, ok bool) {
 }
 
 // minutesIn returns the buckets that a listing of an area shows, be it recursive or not.
-func minutesIn(area key, listing []string) map[minute]struct{} {
+func minutesIn(area location, listing []string) map[minute]struct{} {
 	minutes := make(map[minute]struct{})
 	for _, listed := range listing {
 		segments := area.relative(listed)

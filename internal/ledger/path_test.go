@@ -9,15 +9,15 @@ import (
 )
 
 func TestKeyRefusesOddSegments(t *testing.T) {
-	area := rootKey(serviceID).child(spentArea)
+	area := rootOf(serviceID).child(spentArea)
 	for _, segment := range []string{
 		"", ".", "..", "/", "a/b", "a/", "/a", "a//b", "../../certificates", "A", "a b", "a_b", "a.json", "ä", "\x00", "-", "-1", "*",
 		strings.Repeat("a", maxSegment+1),
 	} {
-		if k := area.child(segment); k != (key{}) {
+		if k := area.child(segment); k != (location{}) {
 			t.Errorf("%q leads to %q", segment, k.path)
 		}
-		if k := area.child(segment).child("a").child("b"); k != (key{}) {
+		if k := area.child(segment).child("a").child("b"); k != (location{}) {
 			t.Errorf("%q and more leads to %q", segment, k.path)
 		}
 	}
@@ -35,8 +35,8 @@ func TestNothingElseIsEverDeleted(t *testing.T) {
 	if err := storage.Store(t.Context(), certificate, []byte("x")); err != nil {
 		t.Fatal(err)
 	}
-	s, root := newStore(newHosts(Host{Storage: storage}), new(Counters)), rootKey(serviceID)
-	for _, k := range []key{
+	s, root := newStore(newHosts(Host{Storage: storage}), new(Counters)), rootOf(serviceID)
+	for _, k := range []location{
 		{},
 		root,
 		root.child(""),
@@ -46,17 +46,17 @@ func TestNothingElseIsEverDeleted(t *testing.T) {
 		root.child("").child("").child(""),
 		root.child(keysArea).child("session").child("../../../../.."),
 	} {
-		if err := s.deleteAll(t.Context(), k); err != errOddKey {
+		if err := s.deleteAll(t.Context(), k); err != errOddLocation {
 			t.Errorf("deleting %q: %v", k.path, err)
 		}
-		if err := s.store(t.Context(), k, nil); err != errOddKey {
+		if err := s.store(t.Context(), k, nil); err != errOddLocation {
 			t.Errorf("storing %q: %v", k.path, err)
 		}
-		if _, err := s.load(t.Context(), k); err != errOddKey {
+		if _, err := s.load(t.Context(), k); err != errOddLocation {
 			t.Errorf("loading %q: %v", k.path, err)
 		}
 	}
-	if _, err := s.list(t.Context(), key{}, true, callLimit); err != errOddKey {
+	if _, err := s.list(t.Context(), location{}, true, callLimit); err != errOddLocation {
 		t.Errorf("listing nothing: %v", err)
 	}
 	if !storage.Exists(t.Context(), certificate) {
@@ -81,17 +81,17 @@ func TestOddPurpose(t *testing.T) {
 }
 
 func TestRelative(t *testing.T) {
-	area := rootKey(serviceID).child(spentArea)
+	area := rootOf(serviceID).child(spentArea)
 	for listed, want := range map[string]string{
-		area.path + "/1":               "1",
-		area.path + "/1/":              "1",
-		area.path + "/1/ab/cd":         "1 ab cd",
-		area.path:                      "",
-		area.path + "x/1":              "",
-		"/" + area.path + "/1":         "",
-		"certificates/x":               "",
-		"":                             "",
-		rootKey([32]byte{}).path + "1": "",
+		area.path + "/1":              "1",
+		area.path + "/1/":             "1",
+		area.path + "/1/ab/cd":        "1 ab cd",
+		area.path:                     "",
+		area.path + "x/1":             "",
+		"/" + area.path + "/1":        "",
+		"certificates/x":              "",
+		"":                            "",
+		rootOf([32]byte{}).path + "1": "",
 	} {
 		if got := strings.Join(area.relative(listed), " "); got != want {
 			t.Errorf("%q: got %q, want %q", listed, got, want)
@@ -123,7 +123,7 @@ func TestMinuteOf(t *testing.T) {
 			t.Errorf("%v: got %d, want %d", test.at, got, test.want)
 		}
 	}
-	if k := rootKey(serviceID).child(minute(-1).String()); k != (key{}) {
+	if k := rootOf(serviceID).child(minute(-1).String()); k != (location{}) {
 		t.Errorf("a minute before 1970 has the key %q", k.path)
 	}
 }

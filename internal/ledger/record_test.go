@@ -110,7 +110,7 @@ func FuzzDecodeKey(f *testing.F) {
 
 // FuzzListings feeds one line each as a listed entry to whatever reads listings.
 func FuzzListings(f *testing.F) {
-	root := rootKey(serviceID)
+	root := rootOf(serviceID)
 	spent, revoked, keys := root.child(spentArea), root.child(revokedArea), root.child(keysArea).child("session")
 	bucket := spent.child("29000000").child(strings.Repeat("ab", 32))
 	f.Add(bucket.child(strings.Repeat("01", claimSize)).path)
@@ -120,7 +120,7 @@ func FuzzListings(f *testing.F) {
 	f.Add("certificates/acme/example.com")
 	f.Add(revoked.path + "/29000000/" + strings.Repeat("0", 32) + "-" + strings.Repeat("9", 30))
 	f.Fuzz(func(t *testing.T, listed string) {
-		if name := parseClaim(bucket, listed); name != "" && bucket.child(name) == (key{}) {
+		if name := parseClaim(bucket, listed); name != "" && bucket.child(name) == (location{}) {
 			t.Errorf("a claim named %q", name)
 		}
 		if s, created, ok := parseRevocation(revoked, listed); ok {

@@ -76,7 +76,7 @@ func (l *Ledger) Spent(ctx context.Context, tokenHash [32]byte, exp time.Time) (
 }
 
 // claimsOn is the bucket of the claims on a token.
-func (l *Ledger) claimsOn(tokenHash [32]byte, exp time.Time) key {
+func (l *Ledger) claimsOn(tokenHash [32]byte, exp time.Time) location {
 	return l.root.child(spentArea).child(minuteOf(exp).String()).child(hex.EncodeToString(tokenHash[:]))
 }
 
@@ -94,7 +94,7 @@ func (l *Ledger) redeemable(ctx context.Context, exp time.Time) error {
 	return nil
 }
 
-func (l *Ledger) claim(ctx context.Context, bucket key, end time.Time) (name string, err error) {
+func (l *Ledger) claim(ctx context.Context, bucket location, end time.Time) (name string, err error) {
 	var random [claimSize]byte
 	_, _ = rand.Read(random[:]) // never fails
 	name = hex.EncodeToString(random[:])
@@ -106,7 +106,7 @@ func (l *Ledger) claim(ctx context.Context, bucket key, end time.Time) (name str
 }
 
 // contested reports whether there are claims beside one's own. It is an error if there are none at all.
-func contested(bucket key, own string, listing []string) (bool, error) {
+func contested(bucket location, own string, listing []string) (bool, error) {
 	found, others := false, false
 	for _, listed := range listing {
 		switch name := parseClaim(bucket, listed); name {
@@ -124,7 +124,7 @@ func contested(bucket key, own string, listing []string) (bool, error) {
 }
 
 // parseClaim returns the name of a listed claim, "" for anything else.
-func parseClaim(bucket key, listed string) string {
+func parseClaim(bucket location, listed string) string {
 	segments := bucket.relative(listed)
 	if len(segments) != 1 || !isHex(segments[0], claimSize) {
 		return ""

@@ -251,7 +251,7 @@ func TestRedisKeys(t *testing.T) {
 func TestRedisSweep(t *testing.T) {
 	clock := ledgertest.NewClock()
 	server, a, b := redisNodes(t, clock)
-	storage, spent, exp := server.Connect(), rootKey(serviceID).child(spentArea).path, clock.Now().Add(tokenLife)
+	storage, spent, exp := server.Connect(), rootOf(serviceID).child(spentArea).path, clock.Now().Add(tokenLife)
 	for i := range 10 {
 		mustRedeem(t, a, token(i), exp.Add(time.Duration(i)*time.Minute))
 	}

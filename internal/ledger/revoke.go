@@ -35,7 +35,7 @@ var errNoSubject = errors.New("there is nothing to revoke; name a session, a tok
 // revocations are those that this node has read or made.
 type revocations struct {
 	store *store
-	area  key
+	area  location
 	now   func() time.Time
 
 	table atomic.Pointer[table]
@@ -186,7 +186,7 @@ func revocationName(s Subject, created int64) string {
 }
 
 // parseRevocation reads the name of a listed revocation. Anything else is not ok.
-func parseRevocation(area key, listed string) (s Subject, created int64, ok bool) {
+func parseRevocation(area location, listed string) (s Subject, created int64, ok bool) {
 	segments := area.relative(listed)
 	if len(segments) != 2 && len(segments) != 3 { // the folder, or what is in it
 		return s, 0, false

@@ -217,7 +217,7 @@ func TestRevocationsSurviveFaults(t *testing.T) {
 
 func TestOddRevocationsAreSkipped(t *testing.T) {
 	w := newWorld()
-	area, m := rootKey(serviceID).path+"/revoked/", minuteOf(w.Now())
+	area, m := rootOf(serviceID).path+"/revoked/", minuteOf(w.Now())
 	good := revocationName(OfPerson(person("bioid/1/2")), w.Now().Unix())
 	for _, key := range []string{
 		area + good,

@@ -16,7 +16,7 @@ type KeyID [8]byte
 // String returns the id as the storage and the log spell it.
 func (id KeyID) String() string { return hex.EncodeToString(id[:]) }
 
-func parseKeyID(dir key, listed string) (id KeyID, ok bool) {
+func parseKeyID(dir location, listed string) (id KeyID, ok bool) {
 	segments := dir.relative(listed)
 	if len(segments) != 1 || !isHex(segments[0], len(id)) {
 		return id, false

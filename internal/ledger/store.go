@@ -26,10 +26,10 @@ const (
 )
 
 var (
-	errNoStorage = errors.New("there is no storage")
-	errOddKey    = errors.New("not a key of the ledger")
-	errPanicked  = errors.New("the storage panicked")
-	errVanishing = errors.New("entries vanish while they are listed")
+	errNoStorage   = errors.New("there is no storage")
+	errOddLocation = errors.New("not a place of the ledger")
+	errPanicked    = errors.New("the storage panicked")
+	errVanishing   = errors.New("entries vanish while they are listed")
 )
 
 // store bounds what a storage can do to its callers: each call has a deadline that holds even if the storage ignores it, and
@@ -45,39 +45,39 @@ func newStore(hosts *hosts, counters *Counters) *store {
 }
 
 // load returns the value of an entry, or fs.ErrNotExist.
-func (s *store) load(ctx context.Context, k key) (value []byte, err error) {
-	if !k.isEntry() {
-		return nil, errOddKey
+func (s *store) load(ctx context.Context, at location) (value []byte, err error) {
+	if !at.isEntry() {
+		return nil, errOddLocation
 	}
 	return call(ctx, s, &s.loads, callLimit, nil, func(ctx context.Context, storage certmagic.Storage) ([]byte, error) {
-		return storage.Load(ctx, k.path)
+		return storage.Load(ctx, at.path)
 	})
 }
 
-func (s *store) store(ctx context.Context, k key, value []byte) error {
-	return s.storeCounted(ctx, k, value, new(atomic.Int32))
+func (s *store) store(ctx context.Context, at location, value []byte) error {
+	return s.storeCounted(ctx, at, value, new(atomic.Int32))
 }
 
 // storeCounted also counts the calls that the storage has not returned from, those included that were given up.
-func (s *store) storeCounted(ctx context.Context, k key, value []byte, underWay *atomic.Int32) error {
-	if !k.isEntry() {
-		return errOddKey
+func (s *store) storeCounted(ctx context.Context, at location, value []byte, underWay *atomic.Int32) error {
+	if !at.isEntry() {
+		return errOddLocation
 	}
 	_, err := call(ctx, s, &s.stores, callLimit, nil, func(ctx context.Context, storage certmagic.Storage) (struct{}, error) {
 		underWay.Add(1)
 		defer underWay.Add(-1)
-		return struct{}{}, storage.Store(ctx, k.path, value)
+		return struct{}{}, storage.Store(ctx, at.path, value)
 	})
 	return err
 }
 
 // deleteAll deletes an entry, or a bucket with all that is in it.
-func (s *store) deleteAll(ctx context.Context, k key) error {
-	if !k.isEntry() {
-		return errOddKey
+func (s *store) deleteAll(ctx context.Context, at location) error {
+	if !at.isEntry() {
+		return errOddLocation
 	}
 	_, err := call(ctx, s, &s.deletes, bulkLimit, nil, func(ctx context.Context, storage certmagic.Storage) (struct{}, error) {
-		return struct{}{}, storage.Delete(ctx, k.path)
+		return struct{}{}, storage.Delete(ctx, at.path)
 	})
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -86,7 +86,7 @@ func (s *store) deleteAll(ctx context.Context, k key) error {
 }
 
 // clear deletes a bucket with all that is in it, also on a storage whose Delete keeps what lies below a key.
-func (s *store) clear(ctx context.Context, bucket key) error {
+func (s *store) clear(ctx context.Context, bucket location) error {
 	if err := s.deleteAll(ctx, bucket); err != nil {
 		return err
 	}
@@ -94,7 +94,7 @@ func (s *store) clear(ctx context.Context, bucket key) error {
 	if err != nil || len(left) == 0 {
 		return err
 	}
-	below := map[key]bool{bucket: true}
+	below := map[location]bool{bucket: true}
 	for _, listed := range left {
 		entry := bucket
 		for _, segment := range bucket.relative(listed) {
@@ -104,7 +104,7 @@ func (s *store) clear(ctx context.Context, bucket key) error {
 		}
 	}
 	// What lies deepest comes first.
-	for _, entry := range slices.SortedFunc(maps.Keys(below), func(a, b key) int { return strings.Compare(b.path, a.path) }) {
+	for _, entry := range slices.SortedFunc(maps.Keys(below), func(a, b location) int { return strings.Compare(b.path, a.path) }) {
 		if err := s.deleteAll(ctx, entry); err != nil {
 			return err
 		}
@@ -115,9 +115,9 @@ func (s *store) clear(ctx context.Context, bucket key) error {
 // list returns the keys in a bucket. A bucket that does not exist is empty. But storages say fs.ErrNotExist also when an entry
 // vanishes while they list it, and a file system does so whenever another node is storing one: what they return then is incomplete.
 // So if the bucket is there, it is listed again.
-func (s *store) list(ctx context.Context, bucket key, recursive bool, limit time.Duration) ([]string, error) {
+func (s *store) list(ctx context.Context, bucket location, recursive bool, limit time.Duration) ([]string, error) {
 	if bucket.path == "" {
-		return nil, errOddKey
+		return nil, errOddLocation
 	}
 	for range maxListings {
 		keys, err := call(ctx, s, &s.lists, limit, nil, func(ctx context.Context, storage certmagic.Storage) ([]string, error) {

@@ -19,7 +19,7 @@ func TestStoreHoldsDeadlines(t *testing.T) {
 		defer close(release)
 		faulty := ledgertest.NewFaulty(new(ledgertest.Memory))
 		faulty.Set(ledgertest.Hung(release))
-		s, k := newStore(newHosts(Host{Storage: faulty}), new(Counters)), rootKey(serviceID).child("a").child("b")
+		s, k := newStore(newHosts(Host{Storage: faulty}), new(Counters)), rootOf(serviceID).child("a").child("b")
 		start := time.Now()
 		if err := s.store(t.Context(), k, nil); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("store: %v", err)
@@ -63,7 +63,7 @@ func (panicking) Store(context.Context, string, []byte) error { panic("secret") 
 
 func TestStoreRecovers(t *testing.T) {
 	s := newStore(newHosts(Host{Storage: panicking{}}), new(Counters))
-	if err := s.store(t.Context(), rootKey(serviceID).child("a").child("b"), nil); err != errPanicked {
+	if err := s.store(t.Context(), rootOf(serviceID).child("a").child("b"), nil); err != errPanicked {
 		t.Errorf("got %v", err)
 	}
 	if got := s.Calls()[OperationStore]; got != (Calls{Total: 1, Errors: 1}) {
@@ -76,7 +76,7 @@ func TestMissingIsNoError(t *testing.T) {
 		"memory": new(ledgertest.Memory),
 		"files":  &certmagic.FileStorage{Path: t.TempDir()},
 	} {
-		s, k := newStore(newHosts(Host{Storage: storage}), new(Counters)), rootKey(serviceID).child("a").child("b")
+		s, k := newStore(newHosts(Host{Storage: storage}), new(Counters)), rootOf(serviceID).child("a").child("b")
 		if _, err := s.load(t.Context(), k); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%s: load: %v", name, err)
 		}
@@ -98,7 +98,7 @@ func TestMissingIsNoError(t *testing.T) {
 func TestVanishingEntries(t *testing.T) {
 	memory := new(ledgertest.Memory)
 	faulty := ledgertest.NewFaulty(memory)
-	s, bucket := newStore(newHosts(Host{Storage: faulty}), new(Counters)), rootKey(serviceID).child("a").child("b")
+	s, bucket := newStore(newHosts(Host{Storage: faulty}), new(Counters)), rootOf(serviceID).child("a").child("b")
 	if err := s.store(t.Context(), bucket.child("c"), nil); err != nil {
 		t.Fatal(err)
 	}

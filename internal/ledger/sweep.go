@@ -60,7 +60,7 @@ func (l *Ledger) sweepSpent(ctx context.Context) error {
 	return nil
 }
 
-func (l *Ledger) sweepLeftovers(ctx context.Context, area key, end minute) error {
+func (l *Ledger) sweepLeftovers(ctx context.Context, area location, end minute) error {
 	listed, err := l.store.list(ctx, area, false, readLimit)
 	if err != nil {
 		return err

@@ -209,9 +209,9 @@ func TestSweepLeavesOthersAlone(t *testing.T) {
 	others := []string{
 		"certificates/example.com/example.com.crt",
 		"bws/x/spent/1/x",
-		rootKey([32]byte{}).path + "/spent/1/x",
-		rootKey(serviceID).path + "/spent/README",
-		rootKey(serviceID).path + "/other/1/x",
+		rootOf([32]byte{}).path + "/spent/1/x",
+		rootOf(serviceID).path + "/spent/README",
+		rootOf(serviceID).path + "/other/1/x",
 	}
 	for _, key := range others {
 		if err := w.memory.Store(t.Context(), key, nil); err != nil {
@@ -239,7 +239,7 @@ func TestSweepOnFiles(t *testing.T) {
 	clock.Advance(2 * time.Hour)
 	mustSweep(t, l)
 	mustSweep(t, l)
-	keys, err := storage.List(t.Context(), rootKey(serviceID).path, true)
+	keys, err := storage.List(t.Context(), rootOf(serviceID).path, true)
 	if err != nil {
 		t.Fatal(err)
 	}
