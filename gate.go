@@ -78,7 +78,7 @@ type Gate struct {
 	// Keep what a token has proven in a sealed cookie, for longer than the token lives. Default: no session.
 	Session *Session `json:"session,omitempty"`
 
-	// Have a browser that lacks evidence verified: send it to the capture page, and let it come back. Default: no login.
+	// Have a browser that lacks evidence verified: send it to the camera page, and let it come back. Default: no login.
 	Login *Login `json:"login,omitempty"`
 
 	// How a denial is answered. Default: a page or problem+json.

@@ -10,7 +10,7 @@ import (
 )
 
 // LogFormat is an encoder of logs that keeps BWS tokens out of them. Caddy itself keeps cookies and the `Authorization` header out,
-// and no other header, and shows addresses as they are: also that by which a browser returns from the capture page, whose query
+// and no other header, and shows addresses as they are: also that by which a browser returns from the camera page, whose query
 // holds the token of a login. Of requests and responses that are logged, this encoder removes the request header `X-BWS-Token`, and
 // shows the parameters `access_token` and `state` as `REDACTED` in `request>uri`, `request>headers>Referer` and
 // `resp_headers>Location`.

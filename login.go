@@ -24,7 +24,7 @@ const (
 	knownTasks      = "verify, identify or livenessdetection"
 )
 
-// Login has a browser that lacks evidence perform the biometric operation: it is sent to the capture page with a token that the
+// Login has a browser that lacks evidence perform the biometric operation: it is sent to the camera page with a token that the
 // gate requests, and comes back verified. A browser is sent there by itself only if it navigates, and once; after an operation that
 // does not suffice, a page says so and offers to try again. Everything else gets the denial, as ever.
 //
@@ -45,7 +45,7 @@ type Login struct {
 	// Demand head movements that the service chooses. Default: false, and true with `require challenge`.
 	Challenge bool `json:"challenge,omitempty"`
 
-	// The capture page: an https URL, or http for a loopback address. Supports global placeholders. Default:
+	// The camera page: an https URL, or http for a loopback address. Supports global placeholders. Default:
 	// `https://www.bioid.com/bws/performtask`.
 	UI string `json:"ui,omitempty"`
 }

@@ -21,14 +21,14 @@ var mendedByLogin = []policy.Reason{
 	policy.Spent, policy.Revoked,
 }
 
-// canLogInAt reports whether a browser can begin a login at a path, and come back to it. From the capture page itself it would lead
-// to the capture page.
+// canLogInAt reports whether a browser can begin a login at a path, and come back to it. From the camera page itself it would lead
+// to the camera page.
 func (g *Gate) canLogInAt(q *inquiry, u *url.URL) bool {
 	ui := g.login.ui
 	return mayReturnTo(u) && (!strings.EqualFold(ui.Host, q.Host) || ui.EscapedPath() != u.EscapedPath())
 }
 
-// logIn sends a browser to the capture page if the denial is one that this can mend. Else it returns what to tell, which may be
+// logIn sends a browser to the camera page if the denial is one that this can mend. Else it returns what to tell, which may be
 // something else by now: how an earlier login ended, or why there is none.
 func (g *Gate) logIn(w http.ResponseWriter, q *inquiry, because refusal) (begun bool, _ refusal) {
 	u := askedURL(q.Request)
@@ -75,7 +75,7 @@ func isTopLevel(r *http.Request) bool {
 	return len(r.Header["X-Requested-With"]) == 0 && html > 0 && html == most
 }
 
-// beginLogin requests a token and sends the browser to the capture page with it. If that cannot be, it returns the reason.
+// beginLogin requests a token and sends the browser to the camera page with it. If that cannot be, it returns the reason.
 func (g *Gate) beginLogin(w http.ResponseWriter, q *inquiry, u *url.URL) policy.Reason {
 	origin, ok := originOf(q)
 	if !ok {

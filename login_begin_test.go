@@ -143,7 +143,7 @@ func TestLoginBeginsForReasons(t *testing.T) {
 	}
 }
 
-// From the capture page, the way would lead to the capture page.
+// From the camera page, the way would lead to the camera page.
 func TestLoginDoesNotBeginAtTheCapturePage(t *testing.T) {
 	for target, begins := range map[string]bool{
 		"/bws/performtask": false, "/bws/performtask?x=1": false, "/bws/performtask?": false, "/bws/uui": true, "/": true,
@@ -417,7 +417,7 @@ func TestLoginDuringAnOutage(t *testing.T) {
 	}
 }
 
-// A capture page must not be handed another token than the one that was asked for.
+// A camera page must not be handed another token than the one that was asked for.
 func TestLoginChecksTheToken(t *testing.T) {
 	claims := func(edit map[string]any) func(*site) string {
 		return func(s *site) string {

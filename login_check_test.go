@@ -82,7 +82,7 @@ func TestLoadLoginRefuses(t *testing.T) {
 	}
 }
 
-// The capture page is given the token: it must be reached safely, whatever placeholders hold, and nothing that they hold shows.
+// The camera page is given the token: it must be reached safely, whatever placeholders hold, and nothing that they hold shows.
 func TestLoginUI(t *testing.T) {
 	const (
 		secret = "s3cret"

@@ -121,7 +121,7 @@ type misled struct {
 
 const captureOrigin = "https://www.bioid.com"
 
-// follow goes from the target to the capture page, if it leads there, and back. It returns how far it got.
+// follow goes from the target to the camera page, if it leads there, and back. It returns how far it got.
 func (m *misled) follow(performed bwstest.Outcome) (reached string) {
 	res := m.ask(m.asked, "")
 	if res == nil {

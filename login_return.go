@@ -14,7 +14,7 @@ import (
 	"github.com/caddy-bws/caddy-bws/internal/verifier"
 )
 
-// loginReturn is a browser's return from the capture page.
+// loginReturn is a browser's return from the camera page.
 type loginReturn struct {
 	url    *url.URL
 	state  *loginState

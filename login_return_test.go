@@ -127,7 +127,7 @@ func edited(g Gate, edit func(*Gate)) Gate {
 	return g
 }
 
-// What the capture page says of itself proves nothing; it tells a wish from an accident.
+// What the camera page says of itself proves nothing; it tells a wish from an accident.
 func TestReturnSaysWhy(t *testing.T) {
 	script := url.QueryEscape(`"><script>alert(1)</script>`)
 	for name, test := range map[string]struct {
@@ -367,7 +367,7 @@ func TestReturnWithLongQueries(t *testing.T) {
 	}
 }
 
-// A strict session does not come along from the capture page. The page that leads on by itself has it come along.
+// A strict session does not come along from the camera page. The page that leads on by itself has it come along.
 func TestReturnToAStrictSession(t *testing.T) {
 	const led = "Sec-Fetch-Site: cross-site"
 	s := newSite(t)

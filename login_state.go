@@ -24,7 +24,7 @@ const (
 	forLoginOutcome = "login outcome"
 )
 
-// loginState travels to the capture page and back, sealed, and says what has to come back with it.
+// loginState travels to the camera page and back, sealed, and says what has to come back with it.
 type loginState struct {
 	begun time.Time
 	// binding is the hash of what the browser keeps in a cookie.

@@ -80,23 +80,23 @@ func (b *browser) has() (names []string) {
 	return names
 }
 
-// sentTo returns the capture page's parameters that an answer sends the browser to.
+// sentTo returns the camera page's parameters that an answer sends the browser to.
 func (o *outcome) sentTo(t testing.TB) url.Values {
 	t.Helper()
 	ui, err := url.Parse(o.Header().Get("Location"))
 	if o.Code != http.StatusSeeOther || err != nil || ui.Host != "www.bioid.com" {
-		t.Fatalf("got %d %q %s, want a redirect to the capture page", o.Code, o.Header().Get("Location"), o.Body)
+		t.Fatalf("got %d %q %s, want a redirect to the camera page", o.Code, o.Header().Get("Location"), o.Body)
 	}
 	return ui.Query()
 }
 
-// backFrom is the address at which the capture page leaves the browser, as BioID's page writes it.
+// backFrom is the address at which the camera page leaves the browser, as BioID's page writes it.
 func backFrom(ui url.Values, parameters string) string {
 	return strings.TrimPrefix(ui.Get("return_url"), appOrigin) + "?access_token=" + ui.Get("access_token") + parameters +
 		"&state=" + ui.Get("state") + "&skipintro=false"
 }
 
-// logIn has the browser sent to the capture page, perform, and return.
+// logIn has the browser sent to the camera page, perform, and return.
 func (b *browser) logIn(target string, performed bwstest.Outcome) *outcome {
 	b.t.Helper()
 	ui := b.visit(target).sentTo(b.t)

@@ -282,7 +282,7 @@ func TestLogoutEndsALogin(t *testing.T) {
 	}
 }
 
-// Whoever has logged out while the capture page was open does not come back in.
+// Whoever has logged out while the camera page was open does not come back in.
 func TestLogoutDuringALogin(t *testing.T) {
 	s := newStoredSite(t)
 	g := s.gate(t, loginGate())

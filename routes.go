@@ -15,7 +15,7 @@ import (
 const (
 	gateAfterRewrite = "a gate with a path matcher comes after a rewrite: it sees the rewritten path, so that a request for the path it " +
 		"names can pass it by; put both into a route block with the gate first, or match what the path is rewritten to"
-	loginUnderMatcher = "a gate with login is under a method or query matcher: browsers return from the capture page by a GET with another " +
+	loginUnderMatcher = "a gate with login is under a method or query matcher: browsers return from the camera page by a GET with another " +
 		"query, which the gate has to see, too; match the path only"
 )
 

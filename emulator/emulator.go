@@ -28,7 +28,7 @@ var services = caddy.NewUsagePool()
 // can reach it chooses the outcome of every operation: let it listen on the loopback interface, on a site of its own, and
 // give `http://localhost:<port>/extension` as the endpoint to the service under development.
 //
-// Requests below `/extension`, and to the capture page at `/bws/performtask` and `/bws/uui`, are answered; all others are passed
+// Requests below `/extension`, and to the camera page at `/bws/performtask` and `/bws/uui`, are answered; all others are passed
 // on. Enrolled people are recognized; any other outcome is chosen with the page's buttons, or with
 // `POST /extension/emulator/outcome`, which is the emulator's own and no part of BWS:
 //

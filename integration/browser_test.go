@@ -14,7 +14,7 @@ import (
 	"github.com/caddy-bws/caddy-bws/internal/browsertest"
 )
 
-// loginSite is a running Caddy whose gates send browsers to the emulator's capture page and back. Gates and page are of two sites:
+// loginSite is a running Caddy whose gates send browsers to the emulator's camera page and back. Gates and page are of two sites:
 // for a browser, localhost and 127.0.0.1 have nothing to do with each other.
 type loginSite struct {
 	*gatedSite
@@ -30,7 +30,7 @@ const aliceLogsIn = `	bws {
 		}
 	}`
 
-// startLoginSite runs a site with directives in which {ui} stands for the address of the capture page.
+// startLoginSite runs a site with directives in which {ui} stands for the address of the camera page.
 func startLoginSite(t *testing.T, directives string) *loginSite {
 	t.Helper()
 	service, app := bwstest.NewServer(t, bwstest.Config{}), newAppThat(t, showPage)
@@ -78,7 +78,7 @@ func (v *visitor) goTo(path string) {
 	v.Do(chromedp.Navigate(v.site.url + path))
 }
 
-// isSentToCapture waits for the capture page, and returns the token that it has been given.
+// isSentToCapture waits for the camera page, and returns the token that it has been given.
 func (v *visitor) isSentToCapture() string {
 	v.t.Helper()
 	v.Until(`location.origin + location.pathname + document.readyState`, v.site.service.UI+"complete")

@@ -14,7 +14,7 @@ import (
 
 // Logins in a real browser: who can do with them.
 
-// Nothing but the capture page needs JavaScript, which this test does without: it performs, and returns, in its place.
+// Nothing but the camera page needs JavaScript, which this test does without: it performs, and returns, in its place.
 func TestLoginWithoutJavaScript(t *testing.T) {
 	t.Parallel()
 	browser := browsertest.Start(t, browsertest.WithoutCamera...)

@@ -65,7 +65,7 @@ func (b *rawBrowser) get(t *testing.T, target string, headers ...string) *answer
 	return got
 }
 
-// begins has a target send the browser to the capture page, and returns what the page is given.
+// begins has a target send the browser to the camera page, and returns what the page is given.
 func (b *rawBrowser) begins(t *testing.T, target string, headers ...string) url.Values {
 	t.Helper()
 	got := b.get(t, target, headers...)
@@ -80,7 +80,7 @@ func (b *rawBrowser) begins(t *testing.T, target string, headers ...string) url.
 	return given
 }
 
-// back is the target by which the capture page returns.
+// back is the target by which the camera page returns.
 func (b *rawBrowser) back(t *testing.T, given url.Values) string {
 	t.Helper()
 	target, ok := strings.CutPrefix(given.Get("return_url"), "http://"+b.host)
@@ -102,7 +102,7 @@ func isLocal(location string) bool {
 	return strings.HasPrefix(path, "/") && !strings.HasPrefix(path, "//") && !strings.ContainsFunc(path, odd)
 }
 
-// ends follows redirects within the site, and returns where they end. A redirect to anywhere but the capture page is an error.
+// ends follows redirects within the site, and returns where they end. A redirect to anywhere but the camera page is an error.
 func (b *rawBrowser) ends(t *testing.T, target string) *answer {
 	t.Helper()
 	for range 4 {
@@ -134,7 +134,7 @@ func odd(t *testing.T) (targets []string) {
 	return targets
 }
 
-// Whatever path a login begins at, it leads to the capture page and back to that site, or there is none.
+// Whatever path a login begins at, it leads to the camera page and back to that site, or there is none.
 func TestLoginsLeadNowhereElse(t *testing.T) {
 	covers(t, 65)
 	t.Parallel()
@@ -214,7 +214,7 @@ func TestLoginsBelongToTheirHost(t *testing.T) {
 func TestReturnsThatDoNotCount(t *testing.T) {
 	covers(t, 69)
 	s := startOpenLoginSite(t, aliceLogsIn)
-	const anew = "" // the browser is sent to the capture page once more
+	const anew = "" // the browser is sent to the camera page once more
 	for name, test := range map[string]struct {
 		change func(b *rawBrowser, back, token, state string) string
 		reason string
@@ -332,7 +332,7 @@ func TestManyLoginsAtOnce(t *testing.T) {
 	}
 }
 
-// Only a browser that shows a page in a window of its own is sent to the capture page. Everybody else is told.
+// Only a browser that shows a page in a window of its own is sent to the camera page. Everybody else is told.
 func TestWhoIsSentToCapture(t *testing.T) {
 	covers(t, 71, 123)
 	s := startOpenLoginSite(t, aliceLogsIn)
@@ -360,7 +360,7 @@ func TestWhoIsSentToCapture(t *testing.T) {
 	}
 }
 
-// A browser that keeps no cookies, or a capture page behind the gate, ends at a page that says so.
+// A browser that keeps no cookies, or a camera page behind the gate, ends at a page that says so.
 func TestLoginsEnd(t *testing.T) {
 	covers(t, 72)
 	t.Parallel()
@@ -386,7 +386,7 @@ func TestLoginsEnd(t *testing.T) {
 		t.Fatalf("got %d %q", got.StatusCode, got.Header)
 	}
 	if got := b.get(t, "/capture?access_token=x"); got.StatusCode != http.StatusUnauthorized || got.Header.Get("Location") != "" {
-		t.Errorf("from the capture page, one is sent with %d to %q", got.StatusCode, got.Header.Get("Location"))
+		t.Errorf("from the camera page, one is sent with %d to %q", got.StatusCode, got.Header.Get("Location"))
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 	"github.com/caddy-bws/caddy-bws/bws/bwstest"
 )
 
-// captureURL is that of a capture page, which no test visits.
+// captureURL is that of a camera page, which no test visits.
 const captureURL = "http://127.0.0.1:1/capture"
 
 // probe is what somebody wants while things fail.
@@ -60,7 +60,7 @@ type cell struct {
 	opened time.Time
 }
 
-// begunLogin is a browser that has been sent to the capture page.
+// begunLogin is a browser that has been sent to the camera page.
 type begunLogin struct{ token, target, cookies string }
 
 // expected is what must come of a probe.
@@ -259,7 +259,7 @@ func (c *cell) beginLogin(t *testing.T, limit time.Duration) (*begunLogin, strin
 	return login, ""
 }
 
-// endLogin has a browser come back from the capture page, and returns what it is told in the end.
+// endLogin has a browser come back from the camera page, and returns what it is told in the end.
 func (c *cell) endLogin(t *testing.T, login *begunLogin, mayPass bool, limit time.Duration) string {
 	if login == nil {
 		return "there is no login"

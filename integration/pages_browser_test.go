@@ -12,7 +12,7 @@ import (
 	"github.com/caddy-bws/caddy-bws/internal/browsertest"
 )
 
-// What people see of gates and of the capture page, on a phone, in light and in dark.
+// What people see of gates and of the camera page, on a phone, in light and in dark.
 
 // readAxe returns axe-core, which knows the rules of accessibility.
 func readAxe(t *testing.T) string {

@@ -17,7 +17,7 @@ import (
 	"github.com/caddy-bws/caddy-bws/internal/browsertest"
 )
 
-// site is a service, its capture page, and the application that a browser returns to.
+// site is a service, its camera page, and the application that a browser returns to.
 type site struct {
 	*bwstest.Service
 	url string // of the service

@@ -11,7 +11,7 @@ import (
 	"strconv"
 )
 
-// The paths of the capture page, as in https://www.bioid.com/bws/performtask (documented). Any prefix before them is ignored. Both
+// The paths of the camera page, as in https://www.bioid.com/bws/performtask (documented). Any prefix before them is ignored. Both
 // show the same page, which expects access_token and return_url, and takes state and skipintro=true. From the newer path, UUI, the
 // browser goes back with skipintro; from the older one without it, as BioID's page did until 2020 (documented; what its paths do
 // today is unknown).
@@ -42,7 +42,7 @@ type capturePage struct {
 // emulatedPage is the page of a Service, which is next to the API.
 var emulatedPage = newCapturePage(".."+Base, "'self'", true)
 
-// CapturePage returns the capture page for the API at endpoint, such as https://bws.bioid.com/extension. The page uses nothing that
+// CapturePage returns the camera page for the API at endpoint, such as https://bws.bioid.com/extension. The page uses nothing that
 // only the emulator has, so endpoint may be the real service. Serve it with https or on the loopback interface: anywhere else
 // browsers give it no camera. CapturePage panics if endpoint is no absolute URL.
 func CapturePage(endpoint string) http.Handler {

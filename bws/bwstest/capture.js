@@ -1,5 +1,5 @@
 'use strict'
-// The capture page: it uploads pictures, performs the task of a BWS token, and goes back to where the browser came from. It
+// The camera page: it uploads pictures, performs the task of a BWS token, and goes back to where the browser came from. It
 // reads everything from its address, writes nothing but text into the document, and trusts no claim with more than what to show.
 
 const element = id => document.getElementById(id)

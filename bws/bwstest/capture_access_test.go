@@ -13,7 +13,7 @@ import (
 	"github.com/caddy-bws/caddy-bws/internal/browsertest"
 )
 
-// The capture page in a real browser: who can use it, and what does not work.
+// The camera page in a real browser: who can use it, and what does not work.
 
 const noneVisible = `[...document.querySelectorAll("button")].every(b => b.checkVisibility() === false) + ""`
 

@@ -15,7 +15,7 @@ import (
 	"github.com/caddy-bws/caddy-bws/internal/browsertest"
 )
 
-// The capture page in a real browser: what it sends, and how it goes back.
+// The camera page in a real browser: what it sends, and how it goes back.
 
 func TestCamera(t *testing.T) {
 	browser := browsertest.Start(t, browsertest.WithCamera...)

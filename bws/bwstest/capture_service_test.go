@@ -10,7 +10,7 @@ import (
 	"github.com/caddy-bws/caddy-bws/internal/browsertest"
 )
 
-// The capture page in a real browser: the service behind it.
+// The camera page in a real browser: the service behind it.
 
 // Page and API can be on two origins, as BioID's are.
 func TestOtherOriginInBrowser(t *testing.T) {

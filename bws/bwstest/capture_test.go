@@ -13,7 +13,7 @@ import (
 	"github.com/caddy-bws/caddy-bws/bws/bwstest"
 )
 
-// load asks h for the capture page.
+// load asks h for the camera page.
 func load(h http.Handler, method, target string) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest(method, target, http.NoBody))

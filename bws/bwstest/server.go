@@ -18,7 +18,7 @@ type Server struct {
 	*Service
 	// URL is the endpoint for clients, without a trailing slash.
 	URL string
-	// UI is the address of the capture page.
+	// UI is the address of the camera page.
 	UI string
 
 	http *httptest.Server

@@ -93,7 +93,7 @@ var apis = map[string]api{
 }
 
 // ServeHTTP answers requests below [Base] with what was scripted for them, or else as BWS does. It answers requests to
-// [PerformTask] and [UUI] with the capture page.
+// [PerformTask] and [UUI] with the camera page.
 func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if strings.HasSuffix(r.URL.Path, PerformTask) || strings.HasSuffix(r.URL.Path, UUI) {
 		emulatedPage.ServeHTTP(w, r)

@@ -102,7 +102,7 @@ var answerWords = map[string]string{
 	"page":     "a page that says so",
 	"problem":  "a problem in JSON",
 	"redirect": "a redirect",
-	"login":    "a redirect to the capture page, where a login begins",
+	"login":    "a redirect to the camera page, where a login begins",
 	"error":    "what handle_errors makes of it",
 	"detour":   "a page that loads itself again, so that the session's cookie comes along",
 }

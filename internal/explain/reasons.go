@@ -212,7 +212,7 @@ var Reasons = []Entry{
 		Reason: policy.NotEnoughSamples, Status: 403,
 		Meaning:  "The camera did not deliver enough usable images.",
 		User:     "Look into the camera, in good light, alone in the picture; then verify again.",
-		Operator: "Many of these hint at a capture page that sends too little, or at cameras that do not work there.",
+		Operator: "Many of these hint at a camera page that sends too little, or at cameras that do not work there.",
 	},
 	{
 		Reason: policy.JobTimedOut, Status: 503,
