@@ -12,7 +12,6 @@ import (
 // Whatever name servers make of BWS's name, a request is answered in time and for the right reason, and passes again as soon as they
 // are well.
 func TestNameServers(t *testing.T) {
-	covers(t, 75, 76)
 	t.Parallel()
 	names, ca, app := dnstest.Start(t), newAuthority(t), newApp(t)
 	fine := &storageFault{id: "fine"}
