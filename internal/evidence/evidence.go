@@ -43,19 +43,25 @@ type Evidence struct {
 
 	// Of the token: mere hints unless Outcome is Answered, since only then has the service accepted the token.
 
-	// Task is what the token demanded of the operation.
-	Task bws.Task
-	// Face says that the token had the operation compare faces.
-	Face bool
 	// NotBefore is when the token was issued; the biometric act is at most that old.
 	NotBefore time.Time
 	// Expires is when the token ends.
 	Expires time.Time
+	// Task is what the token demanded of the operation.
+	Task bws.Task
+	// Face says that the token had the operation compare faces.
+	Face bool
 
-	// Of the result; zero unless Outcome is Answered.
+	// Of the result; zero unless Outcome is Answered. What is small comes first, beside what is small above: verifiers keep many of these.
 
 	// Success says that the operation succeeded.
 	Success bool
+	// Contradictory says that result and token disagree about the operation or the person.
+	Contradictory bool
+	// Matched says that an identification found anybody.
+	Matched bool
+	// Score and RunnerUp are the scores of the two best matches of an identification, 0 where there is none.
+	Score, RunnerUp float64
 	// Error is the service's reason for a failure; empty for a person who was not recognized.
 	Error bws.ErrorCode
 	// Action is the operation performed.
@@ -64,12 +70,6 @@ type Evidence struct {
 	BCID bws.BCID
 	// Person is PersonOf(BCID), by which revocations are looked up. It is computed once, and not for every request.
 	Person Person
-	// Matched says that an identification found anybody.
-	Matched bool
-	// Score and RunnerUp are the scores of the two best matches of an identification, 0 where there is none.
-	Score, RunnerUp float64
-	// Contradictory says that result and token disagree about the operation or the person.
-	Contradictory bool
 	// AnsweredAt is when the service's answer arrived.
 	AnsweredAt time.Time
 }
