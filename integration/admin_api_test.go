@@ -32,6 +32,7 @@ func (c *caddyProcess) reload(caddyfile string) {
 	if got := c.load(caddyfile); got.StatusCode != http.StatusOK {
 		c.t.Fatalf("reloading: %d %s", got.StatusCode, got.Body)
 	}
+	client.CloseIdleConnections() // the servers before have closed theirs, and a POST is not sent again on another one
 }
 
 // goroutines is how many the process has.
