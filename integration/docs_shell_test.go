@@ -37,20 +37,19 @@ var notRun = []struct{ file, begins, why string }{
 // Every command that a reader is told to give is run by a script in .ci, or there is a reason why not.
 func TestShellBlocks(t *testing.T) {
 	walked := walkedParts(t)
-	var shown []shellBlock
+	shown := blocksOfComments(t)
 	run := make(map[string]bool)
-	for _, page := range pages(t) {
-		blocks := blocksOfPage(t, page)
-		shown = append(shown, blocks...)
-		for _, b := range blocks {
-			if walked[part{b.file, b.marker}] {
-				for _, command := range b.commands() {
-					run[command] = true
-				}
+	for _, b := range blocksOfPages(t) {
+		if b.kind != "sh" {
+			continue
+		}
+		shown = append(shown, b)
+		if walked[part{b.file, b.marker}] {
+			for _, command := range b.commands() {
+				run[command] = true
 			}
 		}
 	}
-	shown = append(shown, blocksOfComments(t)...)
 
 	excused := make([]bool, len(notRun))
 	for _, b := range shown {
@@ -77,13 +76,10 @@ func TestShellBlocks(t *testing.T) {
 // part is what stands on a page between `<!-- marker -->` and `<!-- /marker -->`.
 type part struct{ page, marker string }
 
-// shellBlock is what a reader is told to run.
-type shellBlock struct{ file, marker, text string }
-
 var continued = regexp.MustCompile(`\\\n\s*`)
 
-// commands are the lines, with what is continued on the next line as one.
-func (b shellBlock) commands() []string {
+// commands are the lines of a shell block, with what is continued on the next line as one.
+func (b shownBlock) commands() []string {
 	return strings.Split(strings.TrimSpace(continued.ReplaceAllString(b.text, "")), "\n")
 }
 
@@ -115,51 +111,12 @@ func walkedParts(t *testing.T) map[part]bool {
 }
 
 var (
-	fence      = regexp.MustCompile("^\\s*(?:```|~~~)")
-	startMark  = regexp.MustCompile(`^<!-- (\w+) -->$`)
-	endMark    = regexp.MustCompile(`^<!-- /\w+ -->$`)
-	blockKinds = []string{"caddyfile", "dockerfile", "js", "json", "sh", "text"}
-)
-
-// blocksOfPage are the shell blocks of a page. Another word for a shell, or another notation, would hide a block from the scripts.
-func blocksOfPage(t *testing.T, path string) (blocks []shellBlock) {
-	t.Helper()
-	name, _ := filepath.Rel("..", path)
-	var marker, kind string
-	var text strings.Builder
-	inside := false
-	for line := range strings.Lines(readFile(t, path)) {
-		bare := strings.TrimSuffix(line, "\n")
-		switch {
-		case inside && bare == "```":
-			if kind == "sh" {
-				blocks = append(blocks, shellBlock{name, marker, text.String()})
-			}
-			inside = false
-		case inside:
-			text.WriteString(line)
-		case fence.MatchString(bare):
-			kind, inside = strings.TrimPrefix(bare, "```"), true
-			text.Reset()
-			if !slices.Contains(blockKinds, kind) {
-				t.Errorf("%s: a block begins with %q: is it for a shell, write ```sh; else add it to blockKinds", name, bare)
-			}
-		case startMark.MatchString(bare):
-			marker = startMark.FindStringSubmatch(bare)[1]
-		case endMark.MatchString(bare):
-			marker = ""
-		}
-	}
-	return blocks
-}
-
-var (
 	commented  = regexp.MustCompile(`(?m)(?:^#     \S.*\n)+`)
 	hashIndent = regexp.MustCompile(`(?m)^#     `)
 )
 
 // blocksOfComments are what the comments of examples and packaging tell the reader to run.
-func blocksOfComments(t *testing.T) (blocks []shellBlock) {
+func blocksOfComments(t *testing.T) (blocks []shownBlock) {
 	t.Helper()
 	for _, folder := range []string{"../examples", "../packaging"} {
 		err := filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
@@ -168,7 +125,7 @@ func blocksOfComments(t *testing.T) (blocks []shellBlock) {
 			}
 			name, _ := filepath.Rel("..", path)
 			for _, comment := range commented.FindAllString(readFile(t, path), -1) {
-				blocks = append(blocks, shellBlock{file: name, text: hashIndent.ReplaceAllString(comment, "")})
+				blocks = append(blocks, shownBlock{file: name, kind: "sh", text: hashIndent.ReplaceAllString(comment, "")})
 			}
 			return nil
 		})

@@ -2,7 +2,6 @@ package integration
 
 import (
 	"encoding/json"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,18 +20,13 @@ import (
 // configuration; a shell understands what is for it. The walkthroughs in .ci run what is meant to be done step by step.
 func TestDocuments(t *testing.T) {
 	shown := map[string]int{}
-	for _, page := range pages(t) {
-		text := readFile(t, page)
-		for _, b := range shownBlock.FindAllStringSubmatchIndex(text, -1) {
-			kind, content := text[b[2]:b[3]], text[b[4]:b[5]]
-			check, ok := shownChecks[kind]
-			if !ok {
-				continue
-			}
-			shown[kind]++
-			name, _ := filepath.Rel("..", page)
-			t.Run(name+" line "+strconv.Itoa(strings.Count(text[:b[4]], "\n")+1), func(t *testing.T) { check(t, content) })
+	for _, b := range blocksOfPages(t) {
+		check, ok := shownChecks[b.kind]
+		if !ok {
+			continue
 		}
+		shown[b.kind]++
+		t.Run(b.file+" line "+strconv.Itoa(b.line), func(t *testing.T) { check(t, b.text) })
 	}
 	for kind := range shownChecks {
 		if shown[kind] == 0 {
@@ -41,33 +35,10 @@ func TestDocuments(t *testing.T) {
 	}
 }
 
-var (
-	shownBlock  = regexp.MustCompile("(?sm)^```(\\w+)\n(.*?\n)```$")
-	shownChecks = map[string]func(t *testing.T, content string){
-		"caddyfile": loadsAsCaddyfile,
-		"json":      loadsAsJSON,
-		"sh":        isShell,
-	}
-)
-
-// pages are all pages of the repository.
-func pages(t *testing.T) (pages []string) {
-	t.Helper()
-	err := filepath.WalkDir("..", func(path string, entry fs.DirEntry, err error) error {
-		switch name := entry.Name(); {
-		case err != nil:
-			return err
-		case entry.IsDir() && (name == "node_modules" || name == "testdata" || name == ".git"):
-			return fs.SkipDir
-		case filepath.Ext(name) == ".md":
-			pages = append(pages, path)
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pages
+var shownChecks = map[string]func(t *testing.T, content string){
+	"caddyfile": loadsAsCaddyfile,
+	"json":      loadsAsJSON,
+	"sh":        isShell,
 }
 
 func loadsAsCaddyfile(t *testing.T, content string) {
