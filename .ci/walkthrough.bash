@@ -88,6 +88,30 @@ take() {
 	printf '%s\n' "${command//go run .\/cmd\/caddy/${2:-$dir/caddy}}"
 }
 
+# caddy is the one that was built before, in $dir. A command that has an answer which is not good exits with 3.
+caddy() {
+	"$dir/caddy" "$@" || (($? == 3))
+}
+
+# xcaddy is the pinned one.
+xcaddy() {
+	"$(go -C "$dir/clone" tool -modfile=tools/go.mod -n xcaddy)" "$@"
+}
+
+# from_clone <block>... has blocks that build Caddy take the module from the clone: this version of it is not published.
+from_clone() {
+	sed -i -E "s#(--with github.com/caddy-bws/caddy-bws)( |\$)#\1@v0.0.0=$dir/clone\2#" "$@"
+}
+
+# await <seconds> <command>... gives a command until it succeeds, for that long at most.
+await() {
+	local deadline=$((SECONDS + $1))
+	until "${@:2}"; do
+		((SECONDS < deadline)) || { echo "in $1 s it did not come to: ${*:2}" && return 1; }
+		sleep 0.2
+	done
+}
+
 listens() {
 	(exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
 }
